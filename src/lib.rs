@@ -1,0 +1,3 @@
+//! weir decides about money events while they happen.
+pub mod event;
+pub mod log;
