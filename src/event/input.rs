@@ -147,7 +147,7 @@ pub struct Transaction<'a> {
     pub tenant: Text<'a>,
     pub account_id: Text<'a>,
     pub transaction_id: Text<'a>,
-    #[serde(default)]
+    #[serde(default, alias = "card_token")]
     pub card_id: Option<Text<'a>>,
     pub merchant_id: Text<'a>,
     #[serde(default)]
@@ -260,7 +260,7 @@ pub struct Dispute<'a> {
     pub merchant_id: Option<Text<'a>>,
     #[serde(default)]
     pub terminal_id: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, alias = "card_token")]
     pub card_id: Option<Text<'a>>,
     #[serde(default)]
     pub device_id: Option<Text<'a>>,
@@ -306,6 +306,7 @@ pub struct Chat<'a> {
     pub conversation_id: Text<'a>,
     pub message_id: Text<'a>,
     pub author: Author,
+    #[serde(alias = "message")]
     pub text: Text<'a>,
     #[serde(default = "default_chat_channel")]
     pub channel: Text<'a>,

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::event::{Position, Topic};
 
 pub mod embedded;
+pub mod faults;
 
 /// One record as it was read. Key and payload share one allocation.
 #[derive(Clone, Debug, PartialEq)]
@@ -438,6 +439,20 @@ pub enum LogError {
         position: Position,
         /// how
         what: &'static str,
+    },
+    /// the data folder was opened for reading only
+    #[error("data folder {folder} was opened for reading only")]
+    ReadOnly {
+        /// the folder
+        folder: String,
+    },
+    /// there is nothing to open
+    #[error("no data in {folder}: {path} does not exist")]
+    Missing {
+        /// the folder
+        folder: String,
+        /// the file that should be there
+        path: String,
     },
     /// the log is closed, for instance because its writer has ended
     #[error("log is closed")]

@@ -1,0 +1,212 @@
+//! Events as JSON Lines, for people and files: `{"kind": "transaction", …}` with the contract's
+//! field names, times as RFC 3339 or milliseconds, dates as YYYY-MM-DD.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Contract, redact};
+use crate::event::{Event, Kind};
+
+/// Characters of a value that an error quotes.
+const QUOTE_CHARS: usize = 60;
+
+/// Why a JSON value is not an event. Names the field, the value and what was expected.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum JsonError {
+    /// not JSON at all
+    #[error("not JSON at column {column}: {reason}")]
+    Syntax {
+        /// where, from 1
+        column: usize,
+        /// what is wrong
+        reason: String,
+    },
+    /// JSON, but not an object
+    #[error("found {found}, expected an object")]
+    NotAnObject {
+        /// what it is
+        found: String,
+    },
+    /// no kind, or none that is known
+    #[error(
+        "kind is {found}, expected \"transaction\", \"dispute\", \"chat\", \"invoice\" or \"label\""
+    )]
+    Kind {
+        /// what stands there
+        found: String,
+    },
+    /// a field that the contract does not have
+    #[error("unknown field {field:?} of a {kind}{}", suggestion(.nearest.as_deref()))]
+    UnknownField {
+        /// kind of the event
+        kind: &'static str,
+        /// the field
+        field: String,
+        /// what may have been meant
+        nearest: Option<String>,
+    },
+    /// a field that is missing or holds something else
+    #[error("{field} is {found}: {expected}")]
+    Field {
+        /// the field, with its path in lists
+        field: String,
+        /// what stands there
+        found: String,
+        /// what was expected
+        expected: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest
+        .map(|name| format!(", did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// The event on one line of a file.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_line(line: &str) -> Result<Event<'static>, JsonError> {
+    let value: Value = serde_json::from_str(line).map_err(|error| JsonError::Syntax {
+        column: error.column(),
+        reason: error.to_string(),
+    })?;
+    let Value::Object(mut fields) = value else {
+        return Err(JsonError::NotAnObject {
+            found: quote(&value),
+        });
+    };
+    let kind = fields.remove("kind");
+    // an invoice has a field of that name too: its own is written document_kind in JSON
+    if let Some(own) = fields.remove("document_kind") {
+        fields.insert("kind".to_owned(), own);
+    }
+    let found = kind
+        .as_ref()
+        .and_then(Value::as_str)
+        .and_then(Kind::from_label);
+    match found {
+        Some(kind) => from_fields(kind, fields),
+        None => Err(JsonError::Kind {
+            found: kind.map_or("absent".to_owned(), |k| quote(&k)),
+        }),
+    }
+}
+
+/// The event with these fields.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_fields(kind: Kind, fields: Map<String, Value>) -> Result<Event<'static>, JsonError> {
+    check_names(kind, &fields)?;
+    Ok(match kind {
+        Kind::Transaction => Event::Transaction(read(fields)?),
+        Kind::Dispute => Event::Dispute(read(fields)?),
+        Kind::Chat => Event::Chat(read(fields)?),
+        Kind::Invoice => Event::Invoice(read(fields)?),
+        Kind::Label => Event::Label(read(fields)?),
+    })
+}
+
+/// The event as one line, without its end.
+///
+/// # Errors
+/// When a number is not finite, which JSON cannot say.
+pub fn to_line(event: &Event<'_>) -> Result<String, serde_json::Error> {
+    let value = match event {
+        Event::Transaction(event) => serde_json::to_value(event),
+        Event::Dispute(event) => serde_json::to_value(event),
+        Event::Chat(event) => serde_json::to_value(event),
+        Event::Invoice(event) => serde_json::to_value(event),
+        Event::Label(event) => serde_json::to_value(event),
+    }?;
+    let mut line = Map::new();
+    line.insert("kind".to_owned(), Value::from(event.kind().label()));
+    if let Value::Object(fields) = value {
+        for (name, value) in fields {
+            match (name.as_str(), value) {
+                (_, Value::Null) => {}
+                ("kind", own) => {
+                    line.insert("document_kind".to_owned(), own);
+                }
+                (_, value) => {
+                    line.insert(name, value);
+                }
+            }
+        }
+    }
+    serde_json::to_string(&Value::Object(line))
+}
+
+fn check_names(kind: Kind, fields: &Map<String, Value>) -> Result<(), JsonError> {
+    let apache_avro::Schema::Record(record) = Contract::of(kind).reference() else {
+        return Ok(());
+    };
+    let unknown = fields
+        .keys()
+        .find(|name| !record.lookup.contains_key(*name));
+    let Some(name) = unknown else { return Ok(()) };
+    let nearest = record
+        .lookup
+        .keys()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known.clone());
+    Err(JsonError::UnknownField {
+        kind: kind.label(),
+        field: name.clone(),
+        nearest,
+    })
+}
+
+fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonError> {
+    let fields = Value::Object(fields);
+    serde_path_to_error::deserialize(fields.clone()).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.inner().to_string();
+        match reason
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next())
+        {
+            Some(name) => JsonError::Field {
+                field: if path == "." {
+                    name.to_owned()
+                } else {
+                    format!("{path}.{name}")
+                },
+                found: "absent".to_owned(),
+                expected: "it is required".to_owned(),
+            },
+            None => JsonError::Field {
+                found: at(&fields, &path).map_or("absent".to_owned(), quote),
+                expected: redact(&reason).into_owned(),
+                field: path,
+            },
+        }
+    })
+}
+
+/// The value at a path such as `lines[3].quantity`.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split(['.', '['])
+        .filter(|part| !part.is_empty())
+        .try_fold(value, |value, part| match part.strip_suffix(']') {
+            Some(index) => value.get(index.parse::<usize>().ok()?),
+            None => value.get(part),
+        })
+}
+
+fn quote(value: &Value) -> String {
+    let text = value.to_string();
+    let clean = redact(&text);
+    let mut short: String = clean.chars().take(QUOTE_CHARS).collect();
+    if short.len() < clean.len() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The schemas that producers may have written with, by fingerprint.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use apache_avro::schema_compatibility::SchemaCompatibility;
+use serde_avro_fast::Schema;
+
+use super::Contract;
+use crate::event::Kind;
+
+/// One schema that records were written with.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// full name of its record
+    pub(super) name: String,
+    /// the event it is read as; `None`: it is no event's schema
+    pub(super) kind: Option<Kind>,
+    /// why it cannot be read as ours, where it cannot
+    pub(super) incompatible: Option<String>,
+    pub(super) schema: Schema,
+}
+
+/// All schemas that records may have been written with.
+#[derive(Debug, Default)]
+pub struct Writers {
+    by_fingerprint: HashMap<[u8; 8], Writer>,
+}
+
+impl Writers {
+    /// The built-in contracts as writers.
+    pub fn built_in() -> Writers {
+        let mut writers = Writers::default();
+        for contract in Contract::ALL {
+            // the contracts are known to parse: a test does it for each
+            if let Err(error) = writers.add(contract.text()) {
+                tracing::error!(?contract, %error, "built-in schema refused");
+            }
+        }
+        writers
+    }
+
+    /// Adds every `.avsc` file of a folder. A folder that is not there adds nothing.
+    ///
+    /// # Errors
+    /// At the first file that cannot be read or is not a schema of a named record.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<(), SchemaError> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| SchemaError::Read { path, source }
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(io(folder))? {
+            let path = entry.map_err(io(folder))?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "avsc")
+            {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        for path in paths {
+            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
+            self.add(&text)
+                .map_err(|reason| SchemaError::Invalid { path, reason })?;
+        }
+        Ok(())
+    }
+
+    /// Adds one schema.
+    ///
+    /// # Errors
+    /// What is wrong with it, if it is not the schema of a named record.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        let schema: Schema = text.parse().map_err(|error| format!("{error}"))?;
+        let reference = apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
+        let apache_avro::Schema::Record(record) = &reference else {
+            return Err("not a record".to_owned());
+        };
+        let name = record.name.to_string();
+        let kind = kind_of(&name);
+        let incompatible = kind.and_then(|kind| incompatibility(&reference, kind));
+        let fingerprint = *schema.rabin_fingerprint();
+        self.by_fingerprint.insert(
+            fingerprint,
+            Writer {
+                name,
+                kind,
+                incompatible,
+                schema,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn get(&self, fingerprint: &[u8; 8]) -> Option<&Writer> {
+        self.by_fingerprint.get(fingerprint)
+    }
+}
+
+/// The kind of event whose contract has this full name, or knows it as an alias.
+fn kind_of(name: &str) -> Option<Kind> {
+    [
+        Kind::Transaction,
+        Kind::Dispute,
+        Kind::Chat,
+        Kind::Invoice,
+        Kind::Label,
+    ]
+    .into_iter()
+    .find(|kind| match Contract::of(*kind).reference() {
+        apache_avro::Schema::Record(record) => {
+            record.name.to_string() == name
+                || record.aliases.iter().flatten().any(|alias| {
+                    alias
+                        .fully_qualified_name(record.name.namespace())
+                        .to_string()
+                        == name
+                })
+        }
+        _ => false,
+    })
+}
+
+fn incompatibility(writer: &apache_avro::Schema, kind: Kind) -> Option<String> {
+    let reader = Contract::of(kind).reference();
+    SchemaCompatibility::can_read(writer, reader)
+        .err()
+        .map(|error| error.to_string())
+}
+
+/// Why a schema file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// it cannot be read
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// the file
+        path: PathBuf,
+        /// why not
+        source: std::io::Error,
+    },
+    /// it is not the schema of a named record
+    #[error("{}: not an Avro schema of a record: {reason}", path.display())]
+    Invalid {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        reason: String,
+    },
+}

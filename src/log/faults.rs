@@ -1,0 +1,91 @@
+//! Faults that tests inject at the steps of a batch's way, to prove that a crash at any of them
+//! loses nothing and doubles nothing. Costs one branch where none is asked for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::LogError;
+
+/// A step at which a crash would matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// before records are fetched
+    Poll,
+    /// before a record is applied to state
+    Apply,
+    /// before a transaction is opened
+    Begin,
+    /// before records are sent
+    Send,
+    /// after records were sent
+    Sent,
+    /// after positions were added
+    PositionsSent,
+    /// before the commit
+    Commit,
+    /// after the commit, before anybody is told
+    Committed,
+}
+
+impl Step {
+    /// Every step, for tests that draw one.
+    pub const ALL: [Step; 8] = [
+        Step::Poll,
+        Step::Apply,
+        Step::Begin,
+        Step::Send,
+        Step::Sent,
+        Step::PositionsSent,
+        Step::Commit,
+        Step::Committed,
+    ];
+
+    /// Its name in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Poll => "poll",
+            Step::Apply => "apply",
+            Step::Begin => "begin",
+            Step::Send => "send",
+            Step::Sent => "sent",
+            Step::PositionsSent => "positions sent",
+            Step::Commit => "commit",
+            Step::Committed => "committed",
+        }
+    }
+}
+
+type Decide = dyn Fn(Step) -> bool + Send + Sync;
+
+/// Decides at each step whether to fail there. The default never does.
+#[derive(Clone, Default)]
+pub struct Faults(Option<Arc<Decide>>);
+
+impl Faults {
+    /// Fails wherever `decide` says so.
+    pub fn new(decide: impl Fn(Step) -> bool + Send + Sync + 'static) -> Faults {
+        Faults(Some(Arc::new(decide)))
+    }
+
+    /// Passes a step.
+    ///
+    /// # Errors
+    /// [`LogError::Injected`] where a test wants the crash.
+    #[inline]
+    pub fn pass(&self, step: Step) -> Result<(), LogError> {
+        match &self.0 {
+            Some(decide) if decide(step) => Err(LogError::Injected(step.name())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Faults(on)"
+        } else {
+            "Faults(off)"
+        })
+    }
+}
