@@ -1,4 +1,7 @@
 //! weir decides about money events while they happen.
 pub mod codec;
+pub mod config;
 pub mod event;
 pub mod log;
+pub mod score;
+pub mod state;

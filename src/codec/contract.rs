@@ -120,19 +120,25 @@ mod tests {
     /// Avro's Parsing Canonical Form, rule by rule. `apache-avro` cannot be asked: it keeps
     /// `{"type":"long"}` where a logical type was stripped and does not inherit namespaces.
     fn canonical(schema: &Value, namespace: &str) -> String {
-        const PRIMITIVES: [&str; 8] =
-            ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
+        const PRIMITIVES: [&str; 8] = [
+            "null", "boolean", "int", "long", "float", "double", "bytes", "string",
+        ];
         match schema {
             Value::String(name) if PRIMITIVES.contains(&name.as_str()) => format!("\"{name}\""),
             Value::String(name) if name.contains('.') => format!("\"{name}\""),
             Value::String(name) => format!("\"{namespace}.{name}\""),
             Value::Array(branches) => {
-                let branches: Vec<String> =
-                    branches.iter().map(|branch| canonical(branch, namespace)).collect();
+                let branches: Vec<String> = branches
+                    .iter()
+                    .map(|branch| canonical(branch, namespace))
+                    .collect();
                 format!("[{}]", branches.join(","))
             }
             Value::Object(fields) => {
-                let namespace = fields.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
+                let namespace = fields
+                    .get("namespace")
+                    .and_then(Value::as_str)
+                    .unwrap_or(namespace);
                 let name = || format!("\"{namespace}.{}\"", fields["name"].as_str().unwrap());
                 match fields["type"].as_str().unwrap() {
                     "record" => {
@@ -146,11 +152,17 @@ mod tests {
                             })
                             .collect();
                         let fields = fields.join(",");
-                        format!("{{\"name\":{},\"type\":\"record\",\"fields\":[{fields}]}}", name())
+                        format!(
+                            "{{\"name\":{},\"type\":\"record\",\"fields\":[{fields}]}}",
+                            name()
+                        )
                     }
                     "enum" => {
                         let symbols = fields["symbols"].to_string();
-                        format!("{{\"name\":{},\"type\":\"enum\",\"symbols\":{symbols}}}", name())
+                        format!(
+                            "{{\"name\":{},\"type\":\"enum\",\"symbols\":{symbols}}}",
+                            name()
+                        )
                     }
                     "array" => {
                         let items = canonical(&fields["items"], namespace);
@@ -172,7 +184,11 @@ mod tests {
         for contract in Contract::ALL {
             let text = canonical(&serde_json::from_str(contract.text()).unwrap(), "");
             let fingerprint = Rabin::digest(text.as_bytes());
-            assert_eq!(fingerprint[..], contract.schema().rabin_fingerprint()[..], "{text}");
+            assert_eq!(
+                fingerprint[..],
+                contract.schema().rabin_fingerprint()[..],
+                "{text}"
+            );
         }
     }
 

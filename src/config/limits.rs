@@ -1,0 +1,61 @@
+//! Every bound in one place, with the relations that must hold between them.
+
+use std::time::Duration;
+
+/// The bounds that are not settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// records waiting at the merge, per partition of a topic, before delivery of it is paused
+    pub lane_records_max: usize,
+    /// records waiting, below which delivery goes on
+    pub lane_records_resume: usize,
+    /// the longest a worker waits for records before it looks at the clock again
+    pub poll_wait: Duration,
+    /// the longest a worker waits for its committer before it gives both up
+    pub commit_deadline: Duration,
+    /// the longest a drain may take before the process ends without it
+    pub drain_deadline: Duration,
+    /// first pause before a crashed worker starts again; doubles up to the last
+    pub restart_backoff: Duration,
+    /// last pause before a crashed worker starts again
+    pub restart_backoff_max: Duration,
+    /// positions remembered as poison after a panic
+    pub panics_max: usize,
+    /// rules of one kind of event
+    pub rules_max: usize,
+    /// bytes of one rule's expression
+    pub expression_bytes_max: usize,
+    /// live decisions a slow console may be behind before it skips some
+    pub console_backlog: usize,
+    /// webhook deliveries under way at once, per sink
+    pub deliveries_in_flight: usize,
+    /// records a sink takes up at once
+    pub sink_batch_records: usize,
+}
+
+/// The bounds that are not settings.
+pub const fn limits() -> Limits {
+    Limits {
+        lane_records_max: 4_096,
+        lane_records_resume: 1_024,
+        poll_wait: Duration::from_millis(100),
+        commit_deadline: Duration::from_secs(30),
+        drain_deadline: Duration::from_secs(10),
+        restart_backoff: Duration::from_millis(100),
+        restart_backoff_max: Duration::from_secs(10),
+        panics_max: 1_024,
+        rules_max: 1_000,
+        expression_bytes_max: 8_192,
+        console_backlog: 1_000,
+        deliveries_in_flight: 16,
+        sink_batch_records: 5_000,
+    }
+}
+
+const _: () = {
+    let limits = limits();
+    assert!(limits.lane_records_resume < limits.lane_records_max);
+    assert!(limits.restart_backoff.as_millis() < limits.restart_backoff_max.as_millis());
+    assert!(limits.poll_wait.as_millis() < limits.drain_deadline.as_millis());
+    assert!(limits.drain_deadline.as_millis() < limits.commit_deadline.as_millis());
+};

@@ -1,0 +1,252 @@
+//! `rules/*.toml`: what weir decides by, one file per kind of event.
+//!
+//! ```toml
+//! kind = "transaction"
+//! thresholds = { step_up = 0.5, review = 0.7, block = 0.95 }
+//! escalate = { queue = "payments", review_priority = 3, block_priority = 2, due_hours = 24 }
+//!
+//! [[rule]]
+//! id = "declines_in_a_row"
+//! when = "declines_count_1h >= 5"
+//! action = "block"
+//! weight = 0.6
+//! reason = "CARD_TESTING"
+//! text = "{declines_count_1h} declined payments within an hour"
+//! tests = [
+//!     { given = { declines_count_1h = 5 }, expect = true },
+//!     { given = { declines_count_1h = 4 }, expect = false },
+//! ]
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::topology::parse;
+use super::{Place, Problem};
+use crate::event::Kind;
+
+/// What a matching rule asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// nothing by itself: it adds its weight to the score
+    Score,
+    /// one more proof
+    StepUp,
+    /// let it pass, whatever else matches below it
+    Allow,
+    /// stop it
+    Block,
+    /// a person decides
+    Review,
+}
+
+/// From which score on an outcome follows where no rule decides.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// one more proof
+    pub step_up: f64,
+    /// a person decides
+    pub review: f64,
+    /// stop it
+    pub block: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            step_up: 0.5,
+            review: 0.7,
+            block: 0.95,
+        }
+    }
+}
+
+/// Where escalations of this kind go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Escalate {
+    /// who looks at them
+    pub queue: String,
+    /// 1 (most urgent) to 4
+    pub review_priority: i32,
+    /// 1 (most urgent) to 4
+    pub block_priority: i32,
+    /// hours until somebody should have looked
+    pub due_hours: u32,
+}
+
+impl Default for Escalate {
+    fn default() -> Self {
+        Escalate {
+            queue: "risk".into(),
+            review_priority: 3,
+            block_priority: 2,
+            due_hours: 24,
+        }
+    }
+}
+
+/// What each outcome is called in the terms of the kind.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the four outcomes")]
+pub struct Wording {
+    pub allow: Option<String>,
+    pub step_up: Option<String>,
+    pub review: Option<String>,
+    pub block: Option<String>,
+}
+
+/// An example of a rule: given these values, and null for all others, it matches or not.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleTest {
+    /// values by name
+    pub given: Spanned<toml::Table>,
+    /// whether the rule matches
+    pub expect: bool,
+}
+
+/// One rule as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSpec {
+    /// unique among the rules
+    pub id: Spanned<String>,
+    /// a condition in CEL over event fields and features
+    pub when: Spanned<String>,
+    /// what it asks for
+    pub action: Action,
+    /// 0..1, what it adds to the score
+    pub weight: Spanned<f64>,
+    /// stable code for machines
+    pub reason: String,
+    /// for people; `{name}` stands for a value
+    pub text: Spanned<String>,
+    /// what to do in the terms of the kind, where it differs from the outcome's wording
+    pub recommend: Option<String>,
+    /// examples
+    #[serde(default)]
+    pub tests: Vec<RuleTest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    kind: Spanned<String>,
+    #[serde(default)]
+    thresholds: Option<Spanned<Thresholds>>,
+    #[serde(default)]
+    escalate: Escalate,
+    #[serde(default)]
+    recommend: Wording,
+    #[serde(default)]
+    rule: Vec<RuleSpec>,
+}
+
+/// The rules of one kind of event.
+#[derive(Clone, Debug)]
+pub struct RuleFile {
+    /// where they were read
+    pub path: PathBuf,
+    /// the file's text, which is what the hash is taken of
+    pub text: String,
+    /// whose rules they are
+    pub kind: Kind,
+    /// outcomes by score
+    pub thresholds: Thresholds,
+    /// where escalations go
+    pub escalate: Escalate,
+    /// outcomes in the terms of the kind
+    pub recommend: Wording,
+    /// the rules, in the order of the file
+    pub rules: Vec<RuleSpec>,
+}
+
+impl RuleFile {
+    /// Reads every `.toml` file of the folder, in the order of their names.
+    pub(super) fn load_all(folder: &Path, problems: &mut Vec<Problem>) -> Vec<RuleFile> {
+        let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
+            Ok(entries) => entries
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "toml")
+                })
+                .collect(),
+            Err(error) => {
+                let message = format!("cannot be read: {error}, expected a folder with rules");
+                problems.push(Problem::new(Place::file(folder), message));
+                return Vec::new();
+            }
+        };
+        paths.sort();
+        let mut files: Vec<RuleFile> = Vec::new();
+        for path in paths {
+            let read = std::fs::read_to_string(&path).map_err(|error| {
+                Problem::new(Place::file(&path), format!("cannot be read: {error}"))
+            });
+            match read.and_then(|text| RuleFile::parse(&path, text)) {
+                Ok(file) => match files.iter().find(|other| other.kind == file.kind) {
+                    Some(other) => {
+                        let message = format!(
+                            "rules of kind {:?} are in {} already, expected one file a kind",
+                            file.kind.label(),
+                            other.path.display()
+                        );
+                        problems.push(Problem::new(Place::file(&path), message));
+                    }
+                    None => files.push(file),
+                },
+                Err(problem) => problems.push(problem),
+            }
+        }
+        files
+    }
+
+    /// Reads the text of a rule file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(path: &Path, text: String) -> Result<RuleFile, Problem> {
+        let file: File = parse(path, &text)?;
+        let kind = Kind::from_label(file.kind.get_ref()).filter(|kind| *kind != Kind::Label);
+        let Some(kind) = kind else {
+            let place = Place::span(path, &text, file.kind.span());
+            let message = format!(
+                "kind is {:?}, expected \"transaction\", \"dispute\", \"chat\" or \"invoice\"",
+                file.kind.get_ref()
+            );
+            return Err(Problem::new(place, message));
+        };
+        let (thresholds, span) = match file.thresholds {
+            Some(spanned) => (*spanned.get_ref(), spanned.span()),
+            None => (Thresholds::default(), 0..0),
+        };
+        let Thresholds {
+            step_up,
+            review,
+            block,
+        } = thresholds;
+        if !(0.0 < step_up && step_up <= review && review <= block && block <= 1.0) {
+            let message = format!(
+                "thresholds are step_up {step_up}, review {review}, block {block}, \
+                 expected 0 < step_up <= review <= block <= 1"
+            );
+            return Err(Problem::new(Place::span(path, &text, span), message));
+        }
+        Ok(RuleFile {
+            path: path.to_owned(),
+            text,
+            kind,
+            thresholds,
+            escalate: file.escalate,
+            recommend: file.recommend,
+            rules: file.rule,
+        })
+    }
+}

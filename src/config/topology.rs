@@ -1,0 +1,425 @@
+//! `weir.toml`: where things are, how workers work, who is told. Every setting has a default, so
+//! that an empty file is a valid topology.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+
+use super::rules::RuleFile;
+use super::{Interpolated, Place, Problem, Problems, Secret};
+
+/// A whole topology folder.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// the folder
+    pub folder: PathBuf,
+    /// the embedded log and store
+    pub embedded: Embedded,
+    /// how workers work
+    pub worker: Worker,
+    /// how far back repeated events are recognised
+    pub dedupe: Dedupe,
+    /// when bad input stops the process
+    pub poison: Poison,
+    /// the HTTP server
+    pub server: Server,
+    /// who is told of escalations
+    pub webhooks: Vec<Webhook>,
+    /// rules, one file per kind of event
+    pub rules: Vec<RuleFile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    embedded: Embedded,
+    worker: Worker,
+    dedupe: Dedupe,
+    poison: Poison,
+    server: Server,
+    webhook: Vec<WebhookFile>,
+}
+
+/// `[embedded]`: the log and the store in one folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embedded {
+    /// the data folder
+    pub data: Interpolated,
+    /// partitions of each topic, for a new folder
+    pub partitions: Spanned<u32>,
+    /// whether each commit waits for the disk
+    pub durable: bool,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Embedded {
+            data: Interpolated("weir-data".into()),
+            partitions: Spanned::new(0..0, 4),
+            durable: true,
+        }
+    }
+}
+
+/// How the inputs of a partition are put in one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMode {
+    /// by event time among what is there
+    Live,
+    /// by event time, waiting for every input up to where it ended when the run began
+    Strict,
+}
+
+/// `[worker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// workers of this process
+    pub count: Spanned<u32>,
+    /// the least time between two commits, in milliseconds
+    pub commit_interval_ms: Spanned<u64>,
+    /// input records of one transaction
+    pub batch_records_max: Spanned<usize>,
+    /// output bytes of one transaction
+    pub batch_bytes_max: Spanned<usize>,
+    /// how inputs are put in order
+    pub merge: MergeMode,
+    /// how long an empty input is waited for under `merge = "live"`, in milliseconds
+    pub merge_wait_ms: u64,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Worker {
+            count: Spanned::new(0..0, 1),
+            commit_interval_ms: Spanned::new(0..0, 20),
+            batch_records_max: Spanned::new(0..0, 5_000),
+            batch_bytes_max: Spanned::new(0..0, 4 << 20),
+            merge: MergeMode::Live,
+            merge_wait_ms: 0,
+        }
+    }
+}
+
+/// `[dedupe]`: the horizon within which a repeated event id is recognised.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dedupe {
+    /// accepted events remembered per account and topic
+    pub ids: Spanned<usize>,
+    /// how much older than the newest an entry may be
+    pub hours: Spanned<u32>,
+}
+
+impl Default for Dedupe {
+    fn default() -> Self {
+        Dedupe {
+            ids: Spanned::new(0..0, 64),
+            hours: Spanned::new(0..0, 168),
+        }
+    }
+}
+
+/// `[poison]`: past these limits the process stops rather than divert everything.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Poison {
+    /// refused records among the last `window`, in percent
+    pub share_percent: Spanned<f64>,
+    /// records that share is taken of
+    pub window: Spanned<usize>,
+    /// refused records in a row
+    pub run: Spanned<usize>,
+}
+
+impl Default for Poison {
+    fn default() -> Self {
+        Poison {
+            share_percent: Spanned::new(0..0, 5.0),
+            window: Spanned::new(0..0, 10_000),
+            run: Spanned::new(0..0, 500),
+        }
+    }
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// address and port to listen on
+    pub listen: Listen,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: Listen(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        }
+    }
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen(pub SocketAddr);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Interpolated(text) = Interpolated::deserialize(deserializer)?;
+        text.parse().map(Listen).map_err(|_| {
+            let expected = "an address and a port such as 127.0.0.1:8080";
+            serde::de::Error::custom(format!("listen is {text:?}, expected {expected}"))
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookFile {
+    name: Spanned<String>,
+    url: Spanned<Interpolated>,
+    secret: Option<Spanned<Interpolated>>,
+    secret_file: Option<Spanned<Interpolated>>,
+    #[serde(default)]
+    allow_private: bool,
+    timeout_ms: Option<u64>,
+    attempts_max: Option<Spanned<u32>>,
+    backoff_ms: Option<u64>,
+    backoff_max_ms: Option<u64>,
+}
+
+/// `[[webhook]]`: escalations as signed HTTP requests.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// unique among the sinks
+    pub name: String,
+    /// where to
+    pub url: String,
+    /// `whsec_` and the base64 of the key, as Standard Webhooks has it
+    pub secret: Secret,
+    /// whether addresses of private networks are allowed
+    pub allow_private: bool,
+    /// the longest an attempt may take, in milliseconds
+    pub timeout_ms: u64,
+    /// attempts before the escalation is a dead letter
+    pub attempts_max: u32,
+    /// pause before the second attempt, in milliseconds; doubles up to the last
+    pub backoff_ms: u64,
+    /// the longest pause between two attempts, in milliseconds
+    pub backoff_max_ms: u64,
+}
+
+impl Topology {
+    /// Reads a topology folder: `weir.toml`, which may be absent, and `rules/*.toml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its place.
+    pub fn load(folder: &Path) -> Result<Topology, Problems> {
+        if !folder.is_dir() {
+            let message = "is not a folder, expected one with weir.toml and rules/*.toml";
+            return Err(Problem::new(Place::file(folder), message).into());
+        }
+        let path = folder.join("weir.toml");
+        let mut problems = Vec::new();
+        let (file, text) = match read_optional(&path) {
+            Ok(text) => match parse::<File>(&path, &text) {
+                Ok(file) => (file, text),
+                Err(problem) => {
+                    problems.push(problem);
+                    (File::default(), text)
+                }
+            },
+            Err(problem) => return Err(problem.into()),
+        };
+        let checker = Checker {
+            path: &path,
+            text: &text,
+        };
+        checker.ranges(&file, &mut problems);
+        let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
+        let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        Ok(Topology {
+            folder: folder.to_owned(),
+            embedded: file.embedded,
+            worker: file.worker,
+            dedupe: file.dedupe,
+            poison: file.poison,
+            server: file.server,
+            webhooks,
+            rules,
+        })
+    }
+
+    /// The folder with further writers' schemas.
+    pub fn schemas(&self) -> PathBuf {
+        self.folder.join("schemas")
+    }
+}
+
+/// Reads a TOML file into `T`; the problem names line, value and expectation.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Problem> {
+    toml::from_str(text).map_err(|error| {
+        let place = match error.span() {
+            Some(span) => Place::span(path, text, span),
+            None => Place::file(path),
+        };
+        Problem::new(place, error.message().trim().replace('\n', ", "))
+    })
+}
+
+fn read_optional(path: &Path) -> Result<String, Problem> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Problem::new(
+            Place::file(path),
+            format!("cannot be read: {error}"),
+        )),
+    }
+}
+
+struct Checker<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Checker<'_> {
+    fn problem<T>(&self, at: &Spanned<T>, message: String) -> Problem {
+        Problem::new(Place::span(self.path, self.text, at.span()), message)
+    }
+
+    fn range<T: PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        value: &Spanned<T>,
+        least: T,
+        most: T,
+        problems: &mut Vec<Problem>,
+    ) {
+        let found = value.get_ref();
+        if !(*found >= least && *found <= most) {
+            let message = format!("{name} is {found}, expected {least} to {most}");
+            problems.push(self.problem(value, message));
+        }
+    }
+
+    fn ranges(&self, file: &File, problems: &mut Vec<Problem>) {
+        self.range("partitions", &file.embedded.partitions, 1, 1_024, problems);
+        let worker = &file.worker;
+        self.range("count", &worker.count, 1, 64, problems);
+        self.range(
+            "commit_interval_ms",
+            &worker.commit_interval_ms,
+            0,
+            10_000,
+            problems,
+        );
+        self.range(
+            "batch_records_max",
+            &worker.batch_records_max,
+            1,
+            100_000,
+            problems,
+        );
+        self.range(
+            "batch_bytes_max",
+            &worker.batch_bytes_max,
+            64 << 10,
+            64 << 20,
+            problems,
+        );
+        self.range("ids", &file.dedupe.ids, 1, 10_000, problems);
+        self.range("hours", &file.dedupe.hours, 1, 24 * 366, problems);
+        self.range(
+            "share_percent",
+            &file.poison.share_percent,
+            0.01,
+            100.0,
+            problems,
+        );
+        self.range("window", &file.poison.window, 100, 1_000_000, problems);
+        self.range("run", &file.poison.run, 1, 1_000_000, problems);
+    }
+
+    fn webhooks(
+        &self,
+        files: Vec<WebhookFile>,
+        folder: &Path,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Webhook> {
+        let mut names = HashSet::new();
+        let mut webhooks = Vec::new();
+        for file in files {
+            if !names.insert(file.name.get_ref().clone()) {
+                let message = format!(
+                    "webhook {:?} is there twice, expected unique names",
+                    file.name.get_ref()
+                );
+                problems.push(self.problem(&file.name, message));
+            }
+            match self.webhook(file, folder) {
+                Ok(webhook) => webhooks.push(webhook),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        webhooks
+    }
+
+    fn webhook(&self, file: WebhookFile, folder: &Path) -> Result<Webhook, Problem> {
+        let url = &file.url.get_ref().0;
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            let message = format!("url is {url:?}, expected http:// or https://");
+            return Err(self.problem(&file.url, message));
+        }
+        let secret = match (&file.secret, &file.secret_file) {
+            (Some(secret), None) => secret.get_ref().0.clone(),
+            (None, Some(path)) => {
+                let full = folder.join(&path.get_ref().0);
+                let text = std::fs::read_to_string(&full).map_err(|error| {
+                    let message = format!("secret_file {} cannot be read: {error}", full.display());
+                    self.problem(path, message)
+                })?;
+                text.trim().to_owned()
+            }
+            _ => {
+                let message = "a webhook needs either secret or secret_file".to_owned();
+                return Err(self.problem(&file.name, message));
+            }
+        };
+        if !secret.starts_with("whsec_") {
+            let at = file
+                .secret
+                .as_ref()
+                .or(file.secret_file.as_ref())
+                .unwrap_or(&file.url);
+            let message = "secret is not in the form expected: whsec_ and the base64 of the key";
+            return Err(self.problem(at, message.to_owned()));
+        }
+        let attempts_max = file.attempts_max.unwrap_or(Spanned::new(0..0, 12));
+        if !(1..=1_000).contains(attempts_max.get_ref()) {
+            let message = format!(
+                "attempts_max is {}, expected 1 to 1000",
+                attempts_max.get_ref()
+            );
+            return Err(self.problem(&attempts_max, message));
+        }
+        Ok(Webhook {
+            name: file.name.into_inner(),
+            url: file.url.into_inner().0,
+            secret: Secret::new(secret),
+            allow_private: file.allow_private,
+            timeout_ms: file.timeout_ms.unwrap_or(10_000).clamp(10, 120_000),
+            attempts_max: attempts_max.into_inner(),
+            backoff_ms: file.backoff_ms.unwrap_or(500).clamp(1, 60_000),
+            backoff_max_ms: file.backoff_max_ms.unwrap_or(600_000).clamp(1, 3_600_000),
+        })
+    }
+}
