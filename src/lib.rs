@@ -4,4 +4,6 @@ pub mod config;
 pub mod event;
 pub mod log;
 pub mod score;
+pub mod stage;
 pub mod state;
+pub mod telemetry;

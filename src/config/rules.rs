@@ -25,7 +25,9 @@ use toml::Spanned;
 
 use super::topology::parse;
 use super::{Place, Problem};
-use crate::event::Kind;
+
+/// The kinds of event that rules decide about.
+const KINDS: [&str; 4] = ["transaction", "dispute", "chat", "invoice"];
 
 /// What a matching rule asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -155,8 +157,8 @@ pub struct RuleFile {
     pub path: PathBuf,
     /// the file's text, which is what the hash is taken of
     pub text: String,
-    /// whose rules they are
-    pub kind: Kind,
+    /// whose rules they are: transaction, dispute, chat or invoice
+    pub kind: String,
     /// outcomes by score
     pub thresholds: Thresholds,
     /// where escalations go
@@ -195,7 +197,7 @@ impl RuleFile {
                     Some(other) => {
                         let message = format!(
                             "rules of kind {:?} are in {} already, expected one file a kind",
-                            file.kind.label(),
+                            file.kind,
                             other.path.display()
                         );
                         problems.push(Problem::new(Place::file(&path), message));
@@ -214,15 +216,14 @@ impl RuleFile {
     /// The first thing that is wrong with it.
     pub fn parse(path: &Path, text: String) -> Result<RuleFile, Problem> {
         let file: File = parse(path, &text)?;
-        let kind = Kind::from_label(file.kind.get_ref()).filter(|kind| *kind != Kind::Label);
-        let Some(kind) = kind else {
+        if !KINDS.contains(&file.kind.get_ref().as_str()) {
             let place = Place::span(path, &text, file.kind.span());
             let message = format!(
                 "kind is {:?}, expected \"transaction\", \"dispute\", \"chat\" or \"invoice\"",
                 file.kind.get_ref()
             );
             return Err(Problem::new(place, message));
-        };
+        }
         let (thresholds, span) = match file.thresholds {
             Some(spanned) => (*spanned.get_ref(), spanned.span()),
             None => (Thresholds::default(), 0..0),
@@ -242,7 +243,7 @@ impl RuleFile {
         Ok(RuleFile {
             path: path.to_owned(),
             text,
-            kind,
+            kind: file.kind.into_inner(),
             thresholds,
             escalate: file.escalate,
             recommend: file.recommend,

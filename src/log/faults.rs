@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::LogError;
+use crate::event::Position;
 
 /// A step at which a crash would matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,15 +56,16 @@ impl Step {
     }
 }
 
-type Decide = dyn Fn(Step) -> bool + Send + Sync;
+type Decide = dyn Fn(Step, Option<Position>) -> bool + Send + Sync;
 
 /// Decides at each step whether to fail there. The default never does.
 #[derive(Clone, Default)]
 pub struct Faults(Option<Arc<Decide>>);
 
 impl Faults {
-    /// Fails wherever `decide` says so.
-    pub fn new(decide: impl Fn(Step) -> bool + Send + Sync + 'static) -> Faults {
+    /// Fails wherever `decide` says so; it is told the record, where the step is about one. It may
+    /// also panic, to stand for a defect.
+    pub fn new(decide: impl Fn(Step, Option<Position>) -> bool + Send + Sync + 'static) -> Faults {
         Faults(Some(Arc::new(decide)))
     }
 
@@ -73,8 +75,22 @@ impl Faults {
     /// [`LogError::Injected`] where a test wants the crash.
     #[inline]
     pub fn pass(&self, step: Step) -> Result<(), LogError> {
+        self.check(step, None)
+    }
+
+    /// Passes a step that is about one record.
+    ///
+    /// # Errors
+    /// [`LogError::Injected`] where a test wants the crash.
+    #[inline]
+    pub fn pass_at(&self, step: Step, position: Position) -> Result<(), LogError> {
+        self.check(step, Some(position))
+    }
+
+    #[inline]
+    fn check(&self, step: Step, position: Option<Position>) -> Result<(), LogError> {
         match &self.0 {
-            Some(decide) if decide(step) => Err(LogError::Injected(step.name())),
+            Some(decide) if decide(step, position) => Err(LogError::Injected(step.name())),
             _ => Ok(()),
         }
     }

@@ -56,18 +56,24 @@ impl RuleSet {
         let mut kinds = [None, None, None, None];
         let mut ids = HashSet::new();
         for file in files {
+            let Some(kind) = Kind::from_label(&file.kind).filter(|kind| *kind != Kind::Label)
+            else {
+                let message = format!("kind is {:?}, expected a kind that is scored", file.kind);
+                problems.push(Problem::new(Place::file(&file.path), message));
+                continue;
+            };
             let loader = Loader {
                 file,
-                vocabulary: Vocabulary::of(file.kind),
+                vocabulary: Vocabulary::of(kind),
             };
-            kinds[file.kind as usize] = Some(loader.load(&mut ids, &mut problems));
+            kinds[kind as usize] = Some(loader.load(&mut ids, &mut problems));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
         let files: BTreeMap<String, String> = files
             .iter()
-            .map(|file| (file.kind.label().to_owned(), file.text.clone()))
+            .map(|file| (file.kind.clone(), file.text.clone()))
             .collect();
         Ok(RuleSet {
             kinds,

@@ -125,6 +125,11 @@ impl Features {
         }
     }
 
+    /// All values, in the order of [`FEATURES`], as the last second step left them.
+    pub fn values(&self) -> &[Slot<'static>] {
+        &self.values
+    }
+
     /// Second step, once it is applied: all values, in the order of [`FEATURES`].
     pub fn after(&mut self, account: &Account, time: Millis) -> &[Slot<'static>] {
         self.values.clear();

@@ -86,7 +86,7 @@ fn a_transaction_is_seen_whole_with_its_positions_also_after_reopening() {
 fn a_fault_before_the_commit_leaves_nothing_and_one_after_it_leaves_all() {
     for step in Step::ALL {
         let folder = tempfile::tempdir().unwrap();
-        let faults = Faults::new(move |at| at == step);
+        let faults = Faults::new(move |at, _| at == step);
         let log = EmbeddedLog::open(folder.path(), &options())
             .unwrap()
             .with_faults(faults);

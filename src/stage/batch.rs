@@ -1,0 +1,165 @@
+//! What one transaction will hold: outputs, positions, and what to count once it is committed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::codec::{Contract, EncodeError, Encoder};
+use crate::event::{
+    Code, FailedStage, Kind, Millis, Outcome, OutcomeCount, Position, Rollup, RuleCount, Topic,
+};
+use crate::log::RecordBatch;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// One transaction in the making.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// decisions, escalations, dead letters, and the roll-up once it is sealed
+    pub records: RecordBatch,
+    /// input records in it
+    pub taken: usize,
+    /// next offset of every input it took from
+    positions: BTreeMap<(Topic, u32), i64>,
+    outcomes: BTreeMap<(i64, Kind, Outcome), i64>,
+    rules: BTreeMap<(i64, Kind, String), i64>,
+    tally: Tally,
+    /// when its first record was taken up
+    pub since: Option<Instant>,
+}
+
+/// What a batch did, for metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// records taken, by topic
+    pub received: BTreeMap<Topic, u64>,
+    /// decisions, by kind and outcome
+    pub decisions: BTreeMap<(Kind, Outcome), u64>,
+    /// escalations, by kind
+    pub escalations: BTreeMap<Kind, u64>,
+    /// repeated events, by topic
+    pub duplicates: BTreeMap<Topic, u64>,
+    /// records given up, by stage and code
+    pub refused: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Batch {
+    /// Counts an input record as taken: its position will be committed with the batch.
+    pub fn take(&mut self, position: Position) {
+        self.since.get_or_insert_with(Instant::now);
+        self.taken += 1;
+        self.positions
+            .insert((position.topic, position.partition), position.offset + 1);
+        *self.tally.received.entry(position.topic).or_default() += 1;
+    }
+
+    /// Counts a decision and the rules that matched.
+    pub fn decided<'a>(
+        &mut self,
+        kind: Kind,
+        outcome: Outcome,
+        at: Millis,
+        rules: impl Iterator<Item = &'a str>,
+    ) {
+        let minute = at.0 - at.0.rem_euclid(MINUTE_MS);
+        *self.outcomes.entry((minute, kind, outcome)).or_default() += 1;
+        *self.tally.decisions.entry((kind, outcome)).or_default() += 1;
+        for rule in rules {
+            // a known rule of this batch is counted without copying its name
+            let key = (minute, kind, rule);
+            match self
+                .rules
+                .iter_mut()
+                .find(|((m, k, r), _)| (*m, *k, r.as_str()) == key)
+            {
+                Some((_, count)) => *count += 1,
+                None => {
+                    self.rules.insert((minute, kind, rule.to_owned()), 1);
+                }
+            }
+        }
+    }
+
+    /// Counts an escalation.
+    pub fn escalated(&mut self, kind: Kind) {
+        *self.tally.escalations.entry(kind).or_default() += 1;
+    }
+
+    /// Counts a repeated event.
+    pub fn repeated(&mut self, topic: Topic) {
+        *self.tally.duplicates.entry(topic).or_default() += 1;
+    }
+
+    /// Counts a refused record.
+    pub fn refused(&mut self, stage: FailedStage, code: Code) {
+        *self
+            .tally
+            .refused
+            .entry((stage.name(), code.name()))
+            .or_default() += 1;
+    }
+
+    /// Whether nothing was taken.
+    pub fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
+    /// The positions to commit.
+    pub fn positions(&self) -> Vec<Position> {
+        self.positions
+            .iter()
+            .map(|((topic, partition), offset)| Position {
+                topic: *topic,
+                partition: *partition,
+                offset: *offset,
+            })
+            .collect()
+    }
+
+    /// What it did.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Adds the roll-up of everything counted, in the lowest partition taken from, so that the
+    /// transaction carries a position of it.
+    ///
+    /// # Errors
+    /// When the roll-up does not fit its contract.
+    pub fn seal(&mut self, encoder: &mut Encoder, now: Millis) -> Result<(), EncodeError> {
+        if self.outcomes.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self
+            .outcomes
+            .iter()
+            .map(|((minute, kind, outcome), count)| OutcomeCount {
+                minute: Millis(*minute),
+                kind: *kind,
+                outcome: *outcome,
+                count: *count,
+            });
+        let rules = std::mem::take(&mut self.rules);
+        let rules = rules
+            .into_iter()
+            .map(|((minute, kind, rule), count)| RuleCount {
+                minute: Millis(minute),
+                kind,
+                rule,
+                count,
+            });
+        let rollup = Rollup {
+            outcomes: outcomes.collect(),
+            rules: rules.collect(),
+        };
+        let partition = self
+            .positions
+            .keys()
+            .map(|(_, partition)| *partition)
+            .min()
+            .unwrap_or(0);
+        self.records
+            .push_with(Topic::Rollups, partition, now.0, b"", |out| {
+                encoder.encode(Contract::Rollup, &rollup, out)
+            })
+    }
+}

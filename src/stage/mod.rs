@@ -1,0 +1,80 @@
+//! The scoring stage: workers that own partitions and turn what arrives there into decisions.
+//!
+//! ```text
+//!   log ─► poll ─► merge ─► decode ─► dedupe ─► state ─► score ─► encode ─► one transaction ─► log
+//!          └────────── worker's thread ───────────────────────────┘  └── committer's thread ──┘
+//! ```
+//!
+//! Crash-only: whatever goes wrong, a worker drops its clients and its state, waits a little, and
+//! starts again from what the log says is committed ([`supervise`]). Nothing is repaired in place.
+
+mod batch;
+mod committer;
+mod merge;
+mod poison;
+mod process;
+mod report;
+mod restore;
+mod supervise;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use merge::Merge;
+pub use poison::{PoisonLimits, TooMuchPoison};
+pub use supervise::{Stage, StageEnd, StageFailure};
+
+use crate::codec::Decoder;
+use crate::config::RuleFile;
+use crate::log::Log;
+use crate::log::faults::Faults;
+use crate::state::Horizon;
+use crate::telemetry::{Clock, Health, Stop};
+
+/// Name of the workers' consumer group.
+pub const GROUP: &str = "weir.score";
+
+/// How workers work.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// the consumer group
+    pub group: String,
+    /// of this process, stable across restarts
+    pub identity: String,
+    /// workers of this process
+    pub workers: u32,
+    /// the least time between two commits
+    pub commit_interval: Duration,
+    /// input records of one transaction
+    pub batch_records_max: usize,
+    /// output bytes of one transaction
+    pub batch_bytes_max: usize,
+    /// how inputs are put in one order
+    pub merge: Merge,
+    /// how far back repeated events are recognised
+    pub horizon: Horizon,
+    /// when bad input stops the process
+    pub poison: PoisonLimits,
+    /// whether to end once every input was taken up to where it ended at the beginning
+    pub until_end: bool,
+}
+
+/// What workers share.
+#[derive(Clone)]
+pub struct Context {
+    /// the log
+    pub log: Arc<dyn Log>,
+    /// knows the writers' schemas
+    pub decoder: Arc<Decoder>,
+    /// what to decide by; each worker makes its own engine of them
+    pub rules: Arc<Vec<RuleFile>>,
+    /// the time
+    pub clock: Clock,
+    /// where workers say whether they are ready
+    pub health: Health,
+    /// the wish to stop
+    pub stop: Stop,
+    /// faults of tests
+    pub faults: Faults,
+}

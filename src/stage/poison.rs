@@ -1,0 +1,128 @@
+//! When bad input stops the process.
+//!
+//! One bad record is a dead letter. Very many at once are more likely a bad deploy of a producer or
+//! of weir, and diverting them all would be the greater damage: then the process ends, nothing of
+//! the last batch is committed, and somebody looks.
+
+use std::collections::VecDeque;
+
+/// Past these the process stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoisonLimits {
+    /// refused records among the last `window`, 0..1
+    pub share: f64,
+    /// records the share is taken of
+    pub window: usize,
+    /// refused records in a row
+    pub run: usize,
+}
+
+/// A limit was passed.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum TooMuchPoison {
+    /// too many in a row
+    #[error("{run} records in a row were refused, the limit is {limit}")]
+    Run {
+        /// how many
+        run: usize,
+        /// how many are allowed
+        limit: usize,
+    },
+    /// too many of the last ones
+    #[error("{refused} of the last {window} records were refused, the limit is {limit}")]
+    Share {
+        /// how many
+        refused: usize,
+        /// of how many
+        window: usize,
+        /// how many are allowed
+        limit: usize,
+    },
+}
+
+/// Counts refused records.
+#[derive(Debug)]
+pub struct PoisonGauge {
+    limits: PoisonLimits,
+    /// the last `window` records, whether each was refused
+    last: VecDeque<bool>,
+    refused: usize,
+    run: usize,
+}
+
+impl PoisonGauge {
+    /// A gauge that has seen nothing.
+    pub fn new(limits: PoisonLimits) -> PoisonGauge {
+        PoisonGauge {
+            limits,
+            last: VecDeque::with_capacity(limits.window),
+            refused: 0,
+            run: 0,
+        }
+    }
+
+    /// Counts a record.
+    ///
+    /// # Errors
+    /// Which limit it passes.
+    pub fn count(&mut self, refused: bool) -> Result<(), TooMuchPoison> {
+        if self.last.len() >= self.limits.window && self.last.pop_front() == Some(true) {
+            self.refused -= 1;
+        }
+        self.last.push_back(refused);
+        if !refused {
+            self.run = 0;
+            return Ok(());
+        }
+        self.refused += 1;
+        self.run += 1;
+        if self.run > self.limits.run {
+            return Err(TooMuchPoison::Run {
+                run: self.run,
+                limit: self.limits.run,
+            });
+        }
+        let limit = (self.limits.share * self.limits.window as f64) as usize;
+        if self.refused > limit {
+            let (refused, window) = (self.refused, self.limits.window);
+            return Err(TooMuchPoison::Share {
+                refused,
+                window,
+                limit,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: PoisonLimits = PoisonLimits {
+        share: 0.05,
+        window: 1_000,
+        run: 30,
+    };
+
+    #[test]
+    fn scattered_poison_passes_and_a_run_or_a_flood_does_not() {
+        let mut gauge = PoisonGauge::new(LIMITS);
+        for i in 0..100_000 {
+            assert_eq!(gauge.count(i % 25 == 0), Ok(()), "4 % at record {i}");
+        }
+        let mut gauge = PoisonGauge::new(LIMITS);
+        let passed = (0..1_000).find_map(|_| gauge.count(true).err());
+        assert_eq!(passed, Some(TooMuchPoison::Run { run: 31, limit: 30 }));
+        let mut gauge = PoisonGauge::new(LIMITS);
+        let passed = (0..10_000).find_map(|i| gauge.count(i % 15 == 0).err());
+        assert_eq!(
+            passed,
+            Some(TooMuchPoison::Share {
+                refused: 51,
+                window: 1_000,
+                limit: 50
+            })
+        );
+    }
+}

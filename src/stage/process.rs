@@ -1,0 +1,269 @@
+//! One input record to whatever comes of it: a decision, a duplicate, a dead letter, or, for a
+//! label, nothing but memory.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::batch::Batch;
+use crate::codec::{Contract, Decoder, EncodeError, Encoder, Refusal, dead_letter};
+use crate::event::{Code, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic};
+use crate::log::faults::{Faults, Step};
+use crate::log::{LogError, Record};
+use crate::score::{Case, Engine};
+use crate::state::{Features, Horizon, Seen, State};
+
+/// Why a record could not be processed; all of it ends the worker's life.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// decoding or scoring panicked; the record will be a dead letter in the next life
+    #[error("{0}: decoding or scoring panicked")]
+    Panicked(Position),
+    /// an output does not fit its contract
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// a fault that a test asked for
+    #[error(transparent)]
+    Injected(#[from] LogError),
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// it has a decision
+    Decided,
+    /// a label was remembered
+    Labelled,
+    /// it was seen before
+    Duplicate,
+    /// it is a dead letter
+    Refused,
+}
+
+/// Turns records into outputs. Owns the state of the worker's partitions.
+#[derive(Debug)]
+pub struct Processor {
+    decoder: Arc<Decoder>,
+    engine: Engine,
+    encoder: Encoder,
+    features: Features,
+    horizon: Horizon,
+    faults: Faults,
+    states: HashMap<u32, State>,
+}
+
+impl Processor {
+    /// A processor that remembers nothing.
+    pub fn new(
+        decoder: Arc<Decoder>,
+        engine: Engine,
+        horizon: Horizon,
+        faults: Faults,
+    ) -> Processor {
+        Processor {
+            decoder,
+            engine,
+            encoder: Encoder::default(),
+            features: Features::default(),
+            horizon,
+            faults,
+            states: HashMap::new(),
+        }
+    }
+
+    /// The event time of a record, for the merge. A panic counts as not readable: the record meets
+    /// it again when its turn comes.
+    pub fn event_time(&self, record: &Record) -> Option<Millis> {
+        catch_unwind(AssertUnwindSafe(|| self.decoder.event_time(record))).unwrap_or(None)
+    }
+
+    /// The encoder, for sealing batches.
+    pub fn encoder(&mut self) -> &mut Encoder {
+        &mut self.encoder
+    }
+
+    /// The state of each partition.
+    pub fn states(&self) -> &HashMap<u32, State> {
+        &self.states
+    }
+
+    /// Forgets a partition.
+    pub fn forget(&mut self, partition: u32) {
+        self.states.remove(&partition);
+    }
+
+    /// Remembers a record without deciding about it, as its first life did: used at restore, where
+    /// records that became dead letters are left out by the caller.
+    ///
+    /// # Errors
+    /// The refusal, where it is not an event any more.
+    pub fn remember(&mut self, record: &Record) -> Result<Seen, Refusal> {
+        let position = record.position;
+        let state = self.states.entry(position.partition).or_default();
+        let (decoder, horizon) = (&self.decoder, self.horizon);
+        catch_unwind(AssertUnwindSafe(|| {
+            let decoded = decoder.decode(record)?;
+            Ok(state.apply(key(record), &decoded.event, record.payload(), horizon))
+        }))
+        .unwrap_or_else(|_| Err(panicked(position)))
+    }
+
+    /// Processes a record into the batch. `poisoned`: it panicked in an earlier life.
+    ///
+    /// # Errors
+    /// See [`ProcessError`]; batch and state are then of no more use.
+    pub fn process(
+        &mut self,
+        record: &Record,
+        poisoned: bool,
+        now: Millis,
+        batch: &mut Batch,
+    ) -> Result<Fate, ProcessError> {
+        batch.take(record.position);
+        if poisoned {
+            self.refuse(record, &panicked(record.position), now, batch)?;
+            return Ok(Fate::Refused);
+        }
+        catch_unwind(AssertUnwindSafe(|| self.try_process(record, now, batch)))
+            .unwrap_or(Err(ProcessError::Panicked(record.position)))
+    }
+
+    fn try_process(
+        &mut self,
+        record: &Record,
+        now: Millis,
+        batch: &mut Batch,
+    ) -> Result<Fate, ProcessError> {
+        let decoded = match self.decoder.decode(record) {
+            Ok(decoded) => decoded,
+            Err(refusal) => {
+                self.refuse(record, &refusal, now, batch)?;
+                return Ok(Fate::Refused);
+            }
+        };
+        let (event, time) = (&decoded.event, decoded.event.event_time());
+        self.faults.pass_at(Step::Apply, record.position)?;
+        let account = self
+            .states
+            .entry(record.position.partition)
+            .or_default()
+            .account(key(record));
+        self.features.before(account, time);
+        match account.apply(event, record.payload(), self.horizon) {
+            Seen::New if event.kind() == Kind::Label => Ok(Fate::Labelled),
+            Seen::New => {
+                self.features.after(account, time);
+                self.decide(record, event, decoded.schema_id, now, batch)?;
+                Ok(Fate::Decided)
+            }
+            Seen::Duplicate => {
+                batch.repeated(record.position.topic);
+                Ok(Fate::Duplicate)
+            }
+            Seen::Conflict => {
+                let refusal = conflict(event);
+                self.refuse(record, &refusal, now, batch)?;
+                Ok(Fate::Refused)
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        record: &Record,
+        event: &Event<'_>,
+        schema_id: i64,
+        now: Millis,
+        batch: &mut Batch,
+    ) -> Result<(), ProcessError> {
+        let Position {
+            topic,
+            partition,
+            offset,
+        } = record.position;
+        let case = Case {
+            kind: event.kind(),
+            event_id: event.event_id(),
+            event_time: event.event_time(),
+            tenant: event.tenant(),
+            account_id: event.account_id(),
+            subject_id: event.subject_id(),
+            decided_at: now,
+            fields: self.engine.fields_of(event),
+            features: self.features.values(),
+            degraded: Vec::new(),
+            source: Source {
+                topic: Text::from(topic.name()),
+                partition: i32::try_from(partition).unwrap_or(i32::MAX),
+                offset,
+                schema_id,
+            },
+        };
+        let decision = self.engine.decide(&case);
+        let (encoder, key) = (&mut self.encoder, record.key().unwrap_or_default());
+        batch
+            .records
+            .push_with(Topic::Decisions, partition, now.0, key, |out| {
+                encoder.encode(Contract::Decision, &decision, out)
+            })?;
+        let rules = decision.reasons.iter().map(|reason| reason.rule.as_str());
+        batch.decided(decision.kind, decision.outcome, now, rules);
+        if let Some(escalation) = self.engine.escalate(&decision) {
+            batch
+                .records
+                .push_with(Topic::Escalations, partition, now.0, key, |out| {
+                    encoder.encode(Contract::Escalation, &escalation, out)
+                })?;
+            batch.escalated(decision.kind);
+        }
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        record: &Record,
+        refusal: &Refusal,
+        now: Millis,
+        batch: &mut Batch,
+    ) -> Result<(), EncodeError> {
+        let letter = dead_letter(record, refusal, now);
+        let key = record.position.to_string();
+        let partition = record.position.partition;
+        let encoder = &mut self.encoder;
+        batch.refused(refusal.stage, refusal.code);
+        batch.records.push_with(
+            Topic::DeadLetters,
+            partition,
+            now.0,
+            key.as_bytes(),
+            |out| encoder.encode(Contract::DeadLetter, &letter, out),
+        )
+    }
+}
+
+/// The account's key. Decoding has checked that the record's key is `tenant/account_id`.
+fn key(record: &Record) -> &str {
+    record
+        .key()
+        .and_then(|key| std::str::from_utf8(key).ok())
+        .unwrap_or_default()
+}
+
+fn panicked(position: Position) -> Refusal {
+    Refusal {
+        stage: FailedStage::Panic,
+        code: Code::Panicked,
+        message: format!("decoding or scoring the record at {position} panicked"),
+    }
+}
+
+fn conflict(event: &Event<'_>) -> Refusal {
+    Refusal {
+        stage: FailedStage::Dedupe,
+        code: Code::ConflictingDuplicate,
+        message: format!(
+            "event_id {:?} was seen with another payload, expected the same bytes or another id",
+            event.event_id()
+        ),
+    }
+}

@@ -1,0 +1,134 @@
+//! State back from the log: decode, deduplicate and apply the input up to the committed positions,
+//! without deciding anything.
+//!
+//! Sections of an account are written by their own topic only, so the topics may be read one after
+//! another. Records that became dead letters stay out, whatever is known about their schema by now:
+//! their only way back is `weir dlq requeue`.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::process::Processor;
+use crate::codec::{Contract, decode_own};
+use crate::event::{DeadLetter, Position, Topic};
+use crate::log::{Log, LogError, Record};
+use crate::telemetry::{Part, Stop};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
+/// How often progress is said.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// What a restore did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// records applied
+    pub applied: u64,
+    /// records left out because they were dead letters
+    pub skipped: u64,
+    /// records that were decided about once and cannot be read any more
+    pub unreadable: u64,
+}
+
+/// Rebuilds the state of one partition up to `committed`. Ends early, with what it has, when a stop
+/// is wanted.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn restore(
+    log: &dyn Log,
+    partition: u32,
+    committed: &[Position],
+    processor: &mut Processor,
+    part: &Part,
+    stop: &Stop,
+) -> Result<Restored, LogError> {
+    processor.forget(partition);
+    let dead = dead_letters(log, partition)?;
+    let total: i64 = committed.iter().map(|position| position.offset).sum();
+    let mut restored = Restored::default();
+    let mut progress = Instant::now();
+    let mut read = 0;
+    for to in committed {
+        let from = Position {
+            offset: log.beginning(to.topic, partition)?,
+            ..*to
+        };
+        each(log, from, to.offset, stop, |record| {
+            read += 1;
+            if dead.contains(&(record.position.topic, record.position.offset)) {
+                restored.skipped += 1;
+                return;
+            }
+            match processor.remember(record) {
+                Ok(_) => restored.applied += 1,
+                Err(refusal) => {
+                    restored.unreadable += 1;
+                    if restored.unreadable == 1 {
+                        tracing::error!(
+                            position = %record.position, %refusal,
+                            "a record that was decided about cannot be read any more; state lacks it"
+                        );
+                    }
+                }
+            }
+            if progress.elapsed() > PROGRESS {
+                progress = Instant::now();
+                part.not_ready(format!(
+                    "restoring partition {partition}: {read} of {total} records"
+                ));
+                tracing::info!(partition, read, total, "restoring");
+            }
+        })?;
+    }
+    Ok(restored)
+}
+
+/// The input records of a partition that became dead letters.
+fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, LogError> {
+    let mut dead = HashSet::new();
+    let end = log.end(Topic::DeadLetters, partition)?;
+    let from = Position {
+        topic: Topic::DeadLetters,
+        partition,
+        offset: log.beginning(Topic::DeadLetters, partition)?,
+    };
+    each(
+        log,
+        from,
+        end,
+        &Stop::default(),
+        |record| match decode_own::<DeadLetter>(Contract::DeadLetter, record.payload()) {
+            Ok(letter) => {
+                if let Some(topic) = Topic::from_name(&letter.topic) {
+                    dead.insert((topic, letter.offset));
+                }
+            }
+            Err(error) => {
+                tracing::error!(position = %record.position, %error, "unreadable dead letter")
+            }
+        },
+    )?;
+    Ok(dead)
+}
+
+/// Calls `seen` for each record of a partition from `from` up to `to`.
+fn each(
+    log: &dyn Log,
+    mut from: Position,
+    to: i64,
+    stop: &Stop,
+    mut seen: impl FnMut(&Record),
+) -> Result<(), LogError> {
+    let mut reader = log.reader()?;
+    let mut records = Vec::new();
+    while from.offset < to && !stop.is_stopped() {
+        let next = reader.read(from, to, READ_BYTES, &mut records)?;
+        records.drain(..).for_each(|record| seen(&record));
+        if next == from.offset {
+            return Ok(());
+        }
+        from.offset = next;
+    }
+    Ok(())
+}

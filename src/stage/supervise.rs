@@ -1,0 +1,168 @@
+//! Lives of workers: started again after a crash, ended for good when that would do harm.
+
+use std::collections::HashSet;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+
+use super::poison::{PoisonGauge, TooMuchPoison};
+use super::process::Processor;
+use super::worker::{Crash, Ended, Life};
+use super::{Context, Settings};
+use crate::config::{Problems, limits};
+use crate::event::Position;
+use crate::log::LogError;
+use crate::score::{Engine, RuleSet};
+use crate::telemetry::{Part, metric};
+
+/// How the stage ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageEnd {
+    /// a stop was wanted, and everything taken is committed
+    Drained,
+    /// every input was taken up to its end
+    AtEnd,
+}
+
+/// Why the stage ended for good.
+#[derive(Debug, thiserror::Error)]
+pub enum StageFailure {
+    /// too much bad input
+    #[error(
+        "too many bad records: {0}; the last batch was not committed. look at `weir dlq list`, mend \
+         the cause or raise [poison] in weir.toml, and start again"
+    )]
+    Poison(TooMuchPoison),
+    /// the rules do not load
+    #[error("{0}")]
+    Rules(Problems),
+    /// the log is closed for good
+    #[error("the log failed for good: {0}")]
+    Log(LogError),
+    /// a thread could not be started, or ended without a word
+    #[error("worker {0} ended without a word")]
+    Lost(u32),
+}
+
+/// Running workers.
+#[derive(Debug)]
+pub struct Stage {
+    workers: Vec<JoinHandle<Result<StageEnd, StageFailure>>>,
+}
+
+impl Stage {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(context: &Context, settings: &Settings) -> Result<Stage, StageFailure> {
+        let mut workers = Vec::new();
+        for index in 0..settings.workers {
+            let part = context.health.part(format!("worker-{index}"));
+            let (context, settings) = (context.clone(), settings.clone());
+            let worker = std::thread::Builder::new()
+                .name(format!("weir-worker-{index}"))
+                .spawn(move || {
+                    let ended = live_again(&context, &settings, index, &part);
+                    match &ended {
+                        Ok(_) => part.not_ready("ended"),
+                        Err(failure) => {
+                            part.not_ready(failure.to_string());
+                            // one worker that must not go on stops them all
+                            context.stop.stop();
+                        }
+                    }
+                    ended
+                })
+                .map_err(|_| StageFailure::Lost(index))?;
+            workers.push(worker);
+        }
+        Ok(Stage { workers })
+    }
+
+    /// Whether all workers have ended.
+    pub fn is_finished(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until all workers have ended.
+    ///
+    /// # Errors
+    /// The first reason for which one ended for good.
+    pub fn join(self) -> Result<StageEnd, StageFailure> {
+        let mut end = StageEnd::AtEnd;
+        let mut failed = None;
+        for (index, worker) in (0..).zip(self.workers) {
+            match worker.join() {
+                Ok(Ok(StageEnd::AtEnd)) => {}
+                Ok(Ok(StageEnd::Drained)) => end = StageEnd::Drained,
+                Ok(Err(failure)) => failed = failed.or(Some(failure)),
+                Err(_) => failed = failed.or(Some(StageFailure::Lost(index))),
+            }
+        }
+        failed.map_or(Ok(end), Err)
+    }
+}
+
+/// One worker's lives.
+fn live_again(
+    context: &Context,
+    settings: &Settings,
+    index: u32,
+    part: &Part,
+) -> Result<StageEnd, StageFailure> {
+    let mut panicked: HashSet<Position> = HashSet::new();
+    let mut gauge = PoisonGauge::new(settings.poison);
+    let mut backoff = limits().restart_backoff;
+    loop {
+        let began = Instant::now();
+        let crash = match live(context, settings, index, part, &panicked, &mut gauge)? {
+            Ok(Ended::Drained) => return Ok(StageEnd::Drained),
+            Ok(Ended::AtEnd) => return Ok(StageEnd::AtEnd),
+            Err(crash) => crash,
+        };
+        let reason = match &crash {
+            Crash::Poison(limit) => return Err(StageFailure::Poison(*limit)),
+            Crash::Panicked(position) => {
+                if panicked.len() < limits().panics_max {
+                    panicked.insert(*position);
+                }
+                "panic"
+            }
+            Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
+            Crash::Log(_) => "log",
+            Crash::Encode(_) => "encode",
+        };
+        // a life that lasted was a good one: the next trouble is a new one
+        if began.elapsed() > Duration::from_secs(60) {
+            backoff = limits().restart_backoff;
+        }
+        counter!(metric::RESTARTS, "reason" => reason).increment(1);
+        tracing::error!(worker = index, %crash, ?backoff, "worker crashed, starting again");
+        part.not_ready(format!("{crash}; starting again"));
+        if context.stop.wait(backoff) {
+            return Ok(StageEnd::Drained);
+        }
+        backoff = (backoff * 2).min(limits().restart_backoff_max);
+    }
+}
+
+fn live(
+    context: &Context,
+    settings: &Settings,
+    index: u32,
+    part: &Part,
+    panicked: &HashSet<Position>,
+    gauge: &mut PoisonGauge,
+) -> Result<Result<Ended, Crash>, StageFailure> {
+    let rules = RuleSet::load(&context.rules).map_err(StageFailure::Rules)?;
+    let processor = Processor::new(
+        std::sync::Arc::clone(&context.decoder),
+        Engine::new(rules),
+        settings.horizon,
+        context.faults.clone(),
+    );
+    let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
+    Ok(life.map_err(Crash::from).and_then(Life::run))
+}

@@ -1,0 +1,353 @@
+//! One life of a worker: from an assignment to a drain, an end of the input, or a crash.
+//!
+//! ```text
+//!  poll ─► lanes ─► merge ─► process ─► batch N+1 ─┐
+//!                                                  ├─ when due and the committer is free
+//!  committer: begin, send, positions, commit N  ◄──┘
+//! ```
+//!
+//! A batch is committed as soon as the one before it is and the interval has passed, or when it is
+//! full. Every wait has a deadline; any failure ends the life, and the next begins from what the log
+//! says is committed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::committer::{Committed, Committer};
+use super::merge::{Lanes, Merge};
+use super::poison::{PoisonGauge, TooMuchPoison};
+use super::process::{Fate, ProcessError, Processor};
+use super::report::Reporter;
+use super::restore::restore;
+use super::{Context, Settings};
+use crate::codec::EncodeError;
+use crate::config::limits;
+use crate::event::{Millis, Position, Topic};
+use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
+use crate::telemetry::Part;
+
+/// Records processed between two looks at the clock.
+const STRIDE: usize = 128;
+/// How long the committer is waited for where a batch is due and nothing else is to be done.
+const COMMIT_NAP: Duration = Duration::from_millis(2);
+
+/// How a life ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// a stop was wanted, and everything taken is committed
+    Drained,
+    /// every input was taken up to its end
+    AtEnd,
+}
+
+/// How a life ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Crash {
+    /// the log failed: start again
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// a record panicked: start again and make it a dead letter
+    #[error("{0}: decoding or scoring panicked")]
+    Panicked(Position),
+    /// an output does not fit its contract: a defect; start again
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// too much bad input: do not start again
+    #[error(transparent)]
+    Poison(#[from] TooMuchPoison),
+}
+
+impl From<ProcessError> for Crash {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::Panicked(position) => Crash::Panicked(position),
+            ProcessError::Encode(error) => Crash::Encode(error),
+            ProcessError::Injected(error) => Crash::Log(error),
+        }
+    }
+}
+
+/// One life.
+pub struct Life<'a> {
+    context: &'a Context,
+    settings: &'a Settings,
+    part: &'a Part,
+    /// records that panicked in earlier lives
+    panicked: &'a HashSet<Position>,
+    gauge: &'a mut PoisonGauge,
+    consumer: Box<dyn Consumer>,
+    committer: Committer,
+    processor: Processor,
+    lanes: Lanes,
+    membership: Membership,
+    batch: Batch,
+    last_commit: Instant,
+    fetched: Vec<Record>,
+    reporter: Reporter,
+}
+
+impl<'a> Life<'a> {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    pub fn begin(
+        context: &'a Context,
+        settings: &'a Settings,
+        index: u32,
+        part: &'a Part,
+        panicked: &'a HashSet<Position>,
+        gauge: &'a mut PoisonGauge,
+        processor: Processor,
+    ) -> Result<Life<'a>, LogError> {
+        let member = Member {
+            group: settings.group.clone(),
+            index,
+            count: settings.workers.max(1),
+        };
+        let consumer = context.log.consumer(&member, &Topic::INPUTS)?;
+        let identity = format!("{}/{}", settings.identity, index);
+        let committer = Committer::start(context.log.as_ref(), &identity)?;
+        Ok(Life {
+            context,
+            settings,
+            part,
+            panicked,
+            gauge,
+            consumer,
+            committer,
+            processor,
+            lanes: Lanes::new(settings.merge),
+            membership: Membership::default(),
+            batch: Batch::default(),
+            last_commit: Instant::now(),
+            fetched: Vec::new(),
+            reporter: Reporter::new(Arc::clone(&context.log), index),
+        })
+    }
+
+    /// Lives until a stop is wanted, the input ends, or something fails.
+    ///
+    /// # Errors
+    /// See [`Crash`].
+    pub fn run(mut self) -> Result<Ended, Crash> {
+        let mut assigned = false;
+        loop {
+            let ended = match () {
+                () if self.context.stop.is_stopped() => Some(Ended::Drained),
+                () if assigned && self.settings.until_end && self.lanes.at_end() => {
+                    Some(Ended::AtEnd)
+                }
+                () => None,
+            };
+            if let Some(ended) = ended {
+                self.drain()?;
+                return Ok(ended);
+            }
+            match self.consumer.poll(self.poll_wait(), &mut self.fetched)? {
+                Polled::Records => self.queue(),
+                Polled::Assigned(partitions) => {
+                    self.assigned(&partitions)?;
+                    assigned = true;
+                }
+                Polled::Revoked { partitions, lost } => self.revoked(&partitions, lost)?,
+            }
+            self.process_some()?;
+            self.commit_if_due()?;
+        }
+    }
+
+    /// How long there is nothing to do but to wait for records.
+    fn poll_wait(&self) -> Duration {
+        if self.lanes.buffered() > 0 && self.settings.merge != Merge::Strict {
+            return match self.settings.merge {
+                Merge::Live { wait } if !wait.is_zero() => wait.min(Duration::from_millis(5)),
+                _ => Duration::ZERO,
+            };
+        }
+        if self.batch.is_empty() {
+            return limits().poll_wait;
+        }
+        self.settings
+            .commit_interval
+            .saturating_sub(self.last_commit.elapsed())
+    }
+
+    fn queue(&mut self) {
+        for record in self.fetched.drain(..) {
+            let time = self.processor.event_time(&record);
+            self.lanes.push(record, time);
+        }
+        let limits = limits();
+        let consumer = &mut self.consumer;
+        self.lanes.balance(
+            limits.lane_records_max,
+            limits.lane_records_resume,
+            |topic, partition, paused| consumer.pause(topic, partition, paused),
+        );
+    }
+
+    fn process_some(&mut self) -> Result<(), Crash> {
+        let now = Millis(self.context.clock.now_ms());
+        let instant = Instant::now();
+        for _ in 0..STRIDE {
+            if self.batch_is_full() {
+                break;
+            }
+            let Some((time, record)) = self.lanes.next(instant) else {
+                break;
+            };
+            let poisoned = self.panicked.contains(&record.position);
+            let fate = self
+                .processor
+                .process(&record, poisoned, now, &mut self.batch)?;
+            self.gauge.count(fate == Fate::Refused)?;
+            self.reporter.took(record.position, time);
+        }
+        self.lanes.rotate();
+        Ok(())
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.batch.taken >= self.settings.batch_records_max
+            || self.batch.records.bytes() >= self.settings.batch_bytes_max
+    }
+
+    fn commit_if_due(&mut self) -> Result<(), Crash> {
+        if let Some(committed) = self.committer.wait(Duration::ZERO)? {
+            self.committed(committed);
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let full = self.batch_is_full();
+        let due = full || self.last_commit.elapsed() >= self.settings.commit_interval;
+        if due && self.committer.is_busy() {
+            // a full batch is the back-pressure: nothing more is taken until there is room
+            let idle = self.lanes.buffered() == 0;
+            let nap = if full {
+                limits().commit_deadline
+            } else {
+                COMMIT_NAP
+            };
+            if full || idle {
+                match self.committer.wait(nap)? {
+                    Some(committed) => self.committed(committed),
+                    None if full => return Err(commit_timeout()),
+                    None => {}
+                }
+            }
+        }
+        if due && !self.committer.is_busy() {
+            self.submit()?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<(), Crash> {
+        let now = Millis(self.context.clock.now_ms());
+        self.batch.seal(self.processor.encoder(), now)?;
+        let batch = std::mem::take(&mut self.batch);
+        self.last_commit = Instant::now();
+        self.committer.submit(batch, self.membership.clone())?;
+        Ok(())
+    }
+
+    fn committed(&mut self, committed: Committed) {
+        self.reporter.committed(
+            &committed,
+            self.processor.states(),
+            self.context.clock.now_ms(),
+        );
+    }
+
+    /// Commits everything taken. What waits in the lanes was not taken and is read again.
+    fn drain(&mut self) -> Result<(), Crash> {
+        let deadline = Instant::now() + limits().drain_deadline;
+        while self.committer.is_busy() || !self.batch.is_empty() {
+            if !self.committer.is_busy() {
+                self.submit()?;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.committer.wait(left)? {
+                Some(committed) => self.committed(committed),
+                None => return Err(commit_timeout()),
+            }
+        }
+        Ok(())
+    }
+
+    fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
+        let started = Instant::now();
+        self.membership = self.consumer.membership();
+        let log = Arc::clone(&self.context.log);
+        let mut starts = Vec::new();
+        for partition in partitions.iter().copied() {
+            let mut committed = Vec::new();
+            let mut inputs = Vec::new();
+            for topic in Topic::INPUTS {
+                let at = log.committed(&self.settings.group, topic, partition)?;
+                let offset = match at {
+                    Some(offset) => offset,
+                    None => log.beginning(topic, partition)?,
+                };
+                committed.push(Position {
+                    topic,
+                    partition,
+                    offset,
+                });
+                inputs.push((topic, offset, log.end(topic, partition)?));
+            }
+            self.part
+                .not_ready(format!("restoring partition {partition}"));
+            let stop = &self.context.stop;
+            let restored = restore(
+                log.as_ref(),
+                partition,
+                &committed,
+                &mut self.processor,
+                self.part,
+                stop,
+            )?;
+            tracing::info!(
+                partition,
+                applied = restored.applied,
+                skipped = restored.skipped,
+                unreadable = restored.unreadable,
+                "partition restored"
+            );
+            self.lanes.add(partition, &inputs);
+            starts.extend(committed);
+        }
+        self.consumer.start(&starts)?;
+        self.reporter.assigned(&starts, started.elapsed());
+        self.part.ready();
+        Ok(())
+    }
+
+    fn revoked(&mut self, partitions: &[u32], lost: bool) -> Result<(), Crash> {
+        if lost {
+            // nothing taken of them can be committed any more
+            self.batch = Batch::default();
+        } else {
+            self.drain()?;
+        }
+        self.consumer.release();
+        self.lanes = Lanes::new(self.settings.merge);
+        for partition in partitions {
+            self.processor.forget(*partition);
+        }
+        self.part.not_ready("no partitions assigned");
+        Ok(())
+    }
+}
+
+fn commit_timeout() -> Crash {
+    let after = limits().commit_deadline;
+    Crash::Log(LogError::Timeout {
+        doing: "committing a batch",
+        after,
+    })
+}

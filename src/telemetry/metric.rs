@@ -1,0 +1,114 @@
+//! Every metric weir exports, as one vocabulary. Names: `weir_<noun>_<unit>[_total]`.
+//!
+//! Workers count in plain integers and flush once a batch; nothing is registered on the hot path.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// What kind of metric it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// only grows
+    Counter,
+    /// goes up and down
+    Gauge,
+    /// fixed buckets, in seconds
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// its name
+    pub name: &'static str,
+    /// its shape
+    pub shape: Shape,
+    /// what it says
+    pub help: &'static str,
+    /// its labels
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! metrics {
+    ($($ident:ident = $name:literal, $shape:ident, [$($label:literal),*], $help:literal;)*) => {
+        $(#[doc = $help] pub const $ident: &str = $name;)*
+
+        /// The whole vocabulary.
+        pub const ALL: &[Metric] = &[
+            $(Metric { name: $name, shape: Shape::$shape, help: $help, labels: &[$($label),*] },)*
+        ];
+    };
+}
+
+metrics! {
+    RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records taken up by workers";
+    DECISIONS = "weir_decisions_total", Counter, ["kind", "outcome"], "Decisions made";
+    ESCALATIONS = "weir_escalations_total", Counter, ["kind"], "Escalations made";
+    DUPLICATES = "weir_duplicates_total", Counter, ["topic"], "Repeated events within the dedupe horizon";
+    DEAD_LETTERS = "weir_dead_letters_total", Counter, ["stage", "code"], "Records given up";
+    COMMITS = "weir_commits_total", Counter, [], "Transactions committed";
+    COMMIT_SECONDS = "weir_commit_duration_seconds", Histogram, [], "From opening a transaction to its commit";
+    BATCH_SECONDS = "weir_batch_age_seconds", Histogram, [], "From the first record of a batch being taken up to its commit";
+    RESTARTS = "weir_worker_restarts_total", Counter, ["reason"], "Workers that gave up and started again";
+    LAG_RECORDS = "weir_lag_records", Gauge, ["topic"], "Input records not yet decided about, of the partitions owned here";
+    LAG_SECONDS = "weir_lag_seconds", Gauge, ["topic"], "Age of the event decided about last, where more are waiting";
+    ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
+    STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
+    RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";
+    SINK_RECEIVED = "weir_sink_records_received_total", Counter, ["sink"], "Records taken up by a sink";
+    SINK_SENT = "weir_sink_records_sent_total", Counter, ["sink"], "Records a sink has stored or delivered";
+    SINK_ERRORS = "weir_sink_errors_total", Counter, ["sink", "code"], "Attempts of a sink that failed";
+    SINK_IN_FLIGHT = "weir_sink_in_flight", Gauge, ["sink"], "Attempts of a sink under way";
+    SINK_LAG_RECORDS = "weir_sink_lag_records", Gauge, ["sink"], "Records a sink has not yet stored or delivered";
+    SINK_SECONDS = "weir_sink_duration_seconds", Histogram, ["sink"], "One attempt of a sink";
+    BUILD = "weir_build_info", Gauge, ["version"], "1, with the version running";
+}
+
+/// Upper ends of the buckets of every histogram, in seconds.
+const BUCKETS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 120.0,
+];
+
+/// What is exported, for `/metrics`.
+#[derive(Clone)]
+pub struct Exporter(PrometheusHandle);
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exporter")
+    }
+}
+
+impl Exporter {
+    /// Begins to export. Once a process.
+    ///
+    /// # Errors
+    /// When something exports already.
+    pub fn install() -> Result<Exporter, String> {
+        let mut builder = PrometheusBuilder::new();
+        for metric in ALL.iter().filter(|metric| metric.shape == Shape::Histogram) {
+            builder = builder
+                .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), BUCKETS)
+                .map_err(|error| format!("cannot set buckets of {}: {error}", metric.name))?;
+        }
+        let handle = builder
+            .install_recorder()
+            .map_err(|error| format!("cannot export metrics: {error}"))?;
+        for metric in ALL {
+            match metric.shape {
+                Shape::Counter => describe_counter!(metric.name, Unit::Count, metric.help),
+                Shape::Gauge => describe_gauge!(metric.name, metric.help),
+                Shape::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+            }
+        }
+        metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        Ok(Exporter(handle))
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}

@@ -1,0 +1,10 @@
+//! What weir says about itself: logs, metrics, health, and the clock it reads.
+
+mod clock;
+mod health;
+mod logging;
+pub mod metric;
+
+pub use clock::{Clock, Stop};
+pub use health::{Health, Part};
+pub use logging::{LogFormat, init_logging, log_panics};
