@@ -4,6 +4,7 @@ pub mod config;
 pub mod event;
 pub mod log;
 pub mod score;
+pub mod sink;
 pub mod stage;
 pub mod state;
 pub mod telemetry;

@@ -1,0 +1,269 @@
+//! The store sink: from the output topics into the store, positions committed once stored.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge, histogram};
+use uuid::Uuid;
+
+use super::{DecisionRow, EscalationRow, RollupRow, Rows, Store, StoreError};
+use crate::codec::{Contract, decode_own};
+use crate::config::limits;
+use crate::event::{Decision, Escalation, Position, Rollup, Topic};
+use crate::log::{Consumer, Log, LogError, Member, Polled, Record};
+use crate::telemetry::{Health, Part, Stop, metric};
+
+/// Name of the store sink's consumer group.
+pub const GROUP: &str = "weir.store";
+const TOPICS: [Topic; 3] = [Topic::Decisions, Topic::Escalations, Topic::Rollups];
+const SINK: &str = "store";
+
+/// Why the store sink ended for good.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreSinkFailure {
+    /// its thread could not be started
+    #[error("cannot start the store sink: {0}")]
+    Start(std::io::Error),
+    /// its thread ended without a word
+    #[error("the store sink ended without a word")]
+    Lost,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Crash {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{position}: unreadable record of weir's own: {what}")]
+    Unreadable { position: Position, what: String },
+}
+
+/// A running store sink.
+#[derive(Debug)]
+pub struct StoreSink {
+    thread: JoinHandle<()>,
+}
+
+impl StoreSink {
+    /// Starts the sink on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        log: Arc<dyn Log>,
+        store: Arc<dyn Store>,
+        health: &Health,
+        stop: Stop,
+    ) -> Result<StoreSink, StoreSinkFailure> {
+        let part = health.part(SINK);
+        let thread = std::thread::Builder::new()
+            .name("weir-store".into())
+            .spawn(move || pump_again(&log, store.as_ref(), &part, &stop))
+            .map_err(StoreSinkFailure::Start)?;
+        Ok(StoreSink { thread })
+    }
+
+    /// Waits until it has ended after a stop.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub fn join(self) -> Result<(), StoreSinkFailure> {
+        self.thread.join().map_err(|_| StoreSinkFailure::Lost)
+    }
+
+    /// Whether everything that is on the output topics now is stored and committed.
+    ///
+    /// # Errors
+    /// When the log cannot be asked.
+    pub fn caught_up(log: &dyn Log) -> Result<bool, LogError> {
+        for topic in TOPICS {
+            for partition in 0..log.partitions(topic)? {
+                let committed = log.committed(GROUP, topic, partition)?.unwrap_or(0);
+                if committed < log.end(topic, partition)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Pumps until a stop is wanted; after a failure from the committed positions again.
+fn pump_again(log: &Arc<dyn Log>, store: &dyn Store, part: &Part, stop: &Stop) {
+    let mut backoff = limits().restart_backoff;
+    while !stop.is_stopped() {
+        let began = Instant::now();
+        let Err(crash) = pump(log.as_ref(), store, part, stop) else {
+            return;
+        };
+        if began.elapsed() > Duration::from_secs(60) {
+            backoff = limits().restart_backoff;
+        }
+        let code = match crash {
+            Crash::Log(_) => "log",
+            Crash::Store(_) => "store",
+            Crash::Unreadable { .. } => "unreadable",
+        };
+        counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => code).increment(1);
+        tracing::error!(%crash, ?backoff, "store sink failed, starting again");
+        part.not_ready(format!("{crash}; starting again"));
+        if stop.wait(backoff) {
+            return;
+        }
+        backoff = (backoff * 2).min(limits().restart_backoff_max);
+    }
+}
+
+fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<(), Crash> {
+    let member = Member {
+        group: GROUP.to_owned(),
+        index: 0,
+        count: 1,
+    };
+    let mut consumer = log.consumer(&member, &TOPICS)?;
+    let mut records = Vec::new();
+    while !stop.is_stopped() {
+        match consumer.poll(limits().poll_wait, &mut records)? {
+            Polled::Assigned(partitions) => {
+                consumer.start(&committed(log, &partitions)?)?;
+                part.ready();
+            }
+            Polled::Revoked { .. } => {
+                records.clear();
+                consumer.release();
+            }
+            Polled::Records => {
+                for chunk in records.chunks(limits().sink_batch_records) {
+                    store_chunk(log, store, consumer.as_mut(), chunk)?;
+                }
+                records.clear();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogError> {
+    let mut positions = Vec::new();
+    for topic in TOPICS {
+        for partition in partitions.iter().copied() {
+            let offset = match log.committed(GROUP, topic, partition)? {
+                Some(offset) => offset,
+                None => log.beginning(topic, partition)?,
+            };
+            positions.push(Position {
+                topic,
+                partition,
+                offset,
+            });
+        }
+    }
+    Ok(positions)
+}
+
+fn store_chunk(
+    log: &dyn Log,
+    store: &dyn Store,
+    consumer: &mut dyn Consumer,
+    records: &[Record],
+) -> Result<(), Crash> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let started = Instant::now();
+    counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(records.len() as u64);
+    let mut rows = Rows::default();
+    let mut positions: Vec<Position> = Vec::new();
+    for record in records {
+        add(record, &mut rows)?;
+        let next = Position {
+            offset: record.position.offset + 1,
+            ..record.position
+        };
+        let same =
+            |known: &&mut Position| (known.topic, known.partition) == (next.topic, next.partition);
+        match positions.iter_mut().find(same) {
+            Some(known) => *known = next,
+            None => positions.push(next),
+        }
+    }
+    store.write(rows)?;
+    consumer.commit(&positions)?;
+    counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64);
+    histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
+    let mut behind = 0;
+    for position in &positions {
+        behind += (log.end(position.topic, position.partition)? - position.offset).max(0);
+    }
+    gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
+    Ok(())
+}
+
+fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
+    let position = record.position;
+    let unreadable = |what: String| Crash::Unreadable { position, what };
+    let id = |text: &str| Uuid::parse_str(text).map_err(|error| unreadable(error.to_string()));
+    match position.topic {
+        Topic::Decisions => {
+            let decision: Decision<'_> = decode_own(Contract::Decision, record.payload())
+                .map_err(|error| unreadable(error.to_string()))?;
+            rows.decisions.push(DecisionRow {
+                decision_id: id(&decision.decision_id)?,
+                tenant: decision.tenant.to_string(),
+                account_id: decision.account_id.to_string(),
+                kind: decision.kind.name(),
+                outcome: decision.outcome.name(),
+                event_time: decision.event_time,
+                decided_at: decision.decided_at,
+                record: record.payload().to_vec(),
+            });
+        }
+        Topic::Escalations => {
+            let escalation: Escalation<'_> = decode_own(Contract::Escalation, record.payload())
+                .map_err(|error| unreadable(error.to_string()))?;
+            rows.escalations.push(EscalationRow {
+                escalation_id: id(&escalation.escalation_id)?,
+                decision_id: id(&escalation.decision_id)?,
+                tenant: escalation.tenant.to_string(),
+                account_id: escalation.account_id.to_string(),
+                queue: escalation.queue.to_string(),
+                priority: escalation.priority,
+                created_at: escalation.created_at,
+                record: record.payload().to_vec(),
+            });
+        }
+        _ => {
+            let rollup: Rollup = decode_own(Contract::Rollup, record.payload())
+                .map_err(|error| unreadable(error.to_string()))?;
+            add_rollup(position, rollup, rows);
+        }
+    }
+    Ok(())
+}
+
+fn add_rollup(position: Position, rollup: Rollup, rows: &mut Rows) {
+    let Position {
+        partition, offset, ..
+    } = position;
+    let outcomes = rollup.outcomes.into_iter().map(|entry| RollupRow {
+        partition,
+        offset,
+        minute: entry.minute,
+        kind: entry.kind.name(),
+        outcome: entry.outcome.name(),
+        rule: String::new(),
+        count: entry.count,
+    });
+    let rules = rollup.rules.into_iter().map(|entry| RollupRow {
+        partition,
+        offset,
+        minute: entry.minute,
+        kind: entry.kind.name(),
+        outcome: "",
+        rule: entry.rule,
+        count: entry.count,
+    });
+    rows.rollups.extend(outcomes.chain(rules));
+}
