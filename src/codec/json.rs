@@ -1,11 +1,12 @@
 //! Events as JSON Lines, for people and files: `{"kind": "transaction", …}` with the contract's
 //! field names, times as RFC 3339 or milliseconds, dates as YYYY-MM-DD.
 
-use serde::Deserialize;
+use apache_avro::Schema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Contract, redact};
-use crate::event::{Event, Kind};
+use crate::event::{Date, Event, Kind, Millis};
 
 /// Characters of a value that an error quotes.
 const QUOTE_CHARS: usize = 60;
@@ -78,8 +79,8 @@ pub fn from_line(line: &str) -> Result<Event<'static>, JsonError> {
         });
     };
     let kind = fields.remove("kind");
-    // an invoice has a field of that name too: its own is written document_kind in JSON
-    if let Some(own) = fields.remove("document_kind") {
+    // an invoice has a field of that name too: its own is written invoice_kind here
+    if let Some(own) = fields.remove("invoice_kind") {
         fields.insert("kind".to_owned(), own);
     }
     let found = kind
@@ -114,12 +115,13 @@ pub fn from_fields(kind: Kind, fields: Map<String, Value>) -> Result<Event<'stat
 /// # Errors
 /// When a number is not finite, which JSON cannot say.
 pub fn to_line(event: &Event<'_>) -> Result<String, serde_json::Error> {
+    let contract = Contract::of(event.kind());
     let value = match event {
-        Event::Transaction(event) => serde_json::to_value(event),
-        Event::Dispute(event) => serde_json::to_value(event),
-        Event::Chat(event) => serde_json::to_value(event),
-        Event::Invoice(event) => serde_json::to_value(event),
-        Event::Label(event) => serde_json::to_value(event),
+        Event::Transaction(event) => to_value(contract, event),
+        Event::Dispute(event) => to_value(contract, event),
+        Event::Chat(event) => to_value(contract, event),
+        Event::Invoice(event) => to_value(contract, event),
+        Event::Label(event) => to_value(contract, event),
     }?;
     let mut line = Map::new();
     line.insert("kind".to_owned(), Value::from(event.kind().label()));
@@ -128,7 +130,7 @@ pub fn to_line(event: &Event<'_>) -> Result<String, serde_json::Error> {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
                 ("kind", own) => {
-                    line.insert("document_kind".to_owned(), own);
+                    line.insert("invoice_kind".to_owned(), own);
                 }
                 (_, value) => {
                     line.insert(name, value);
@@ -137,6 +139,52 @@ pub fn to_line(event: &Event<'_>) -> Result<String, serde_json::Error> {
         }
     }
     serde_json::to_string(&Value::Object(line))
+}
+
+/// A record of a contract as JSON for people: times as RFC 3339, dates as YYYY-MM-DD. Byte for byte
+/// the same for equal records.
+///
+/// # Errors
+/// When a number is not finite, which JSON cannot say.
+pub fn to_value<T: Serialize>(contract: Contract, record: &T) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(record)?;
+    show_times(contract.reference(), &mut value);
+    Ok(value)
+}
+
+/// Replaces numbers that stand for times and dates by what people read.
+fn show_times(schema: &Schema, value: &mut Value) {
+    match (schema, value) {
+        (Schema::Record(record), Value::Object(fields)) => {
+            for field in &record.fields {
+                if let Some(value) = fields.get_mut(&field.name) {
+                    show_times(&field.schema, value);
+                }
+            }
+        }
+        (Schema::Array(array), Value::Array(items)) => {
+            items
+                .iter_mut()
+                .for_each(|item| show_times(&array.items, item));
+        }
+        (Schema::Union(union), value) if !value.is_null() => {
+            union
+                .variants()
+                .iter()
+                .for_each(|branch| show_times(branch, value));
+        }
+        (Schema::TimestampMillis, value) => {
+            if let Some(ms) = value.as_i64() {
+                *value = Value::from(Millis(ms).to_string());
+            }
+        }
+        (Schema::Date, value) => {
+            if let Some(days) = value.as_i64().and_then(|days| i32::try_from(days).ok()) {
+                *value = Value::from(Date(days).to_string());
+            }
+        }
+        _ => {}
+    }
 }
 
 fn check_names(kind: Kind, fields: &Map<String, Value>) -> Result<(), JsonError> {

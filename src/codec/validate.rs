@@ -58,7 +58,7 @@ fn ids(event: &Event<'_>) -> Result<(), Refusal> {
             "not to be empty".to_owned()
         } else if value.len() > ID_BYTES_MAX {
             format!("at most {ID_BYTES_MAX} bytes, not {}", value.len())
-        } else if value.bytes().any(|byte| byte.is_ascii_control()) {
+        } else if value.chars().any(char::is_control) {
             "no control characters".to_owned()
         } else if field == "tenant" && value.contains('/') {
             "no '/'".to_owned()

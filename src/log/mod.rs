@@ -88,6 +88,7 @@ struct Entry {
     topic: Topic,
     partition: u32,
     timestamp_ms: i64,
+    keyed: bool,
     key_start: usize,
     payload_start: usize,
     end: usize,
@@ -100,7 +101,7 @@ pub struct Outgoing<'a> {
     pub topic: Topic,
     pub partition: u32,
     pub timestamp_ms: i64,
-    pub key: &'a [u8],
+    pub key: Option<&'a [u8]>,
     pub payload: &'a [u8],
 }
 
@@ -129,11 +130,19 @@ impl RecordBatch {
             topic,
             partition,
             timestamp_ms,
+            keyed: true,
             key_start,
             payload_start,
             end: self.bytes.len(),
         });
         Ok(())
+    }
+
+    /// Takes the key of the last record away: requeued records keep what they had.
+    pub fn last_without_key(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.keyed = false;
+        }
     }
 
     /// Appends a record.
@@ -162,7 +171,9 @@ impl RecordBatch {
             topic: entry.topic,
             partition: entry.partition,
             timestamp_ms: entry.timestamp_ms,
-            key: &self.bytes[entry.key_start..entry.payload_start],
+            key: entry
+                .keyed
+                .then(|| &self.bytes[entry.key_start..entry.payload_start]),
             payload: &self.bytes[entry.payload_start..entry.end],
         })
     }
@@ -549,7 +560,7 @@ mod tests {
         let last = batch.iter().last().unwrap();
         assert_eq!(
             (last.key, last.payload, last.partition),
-            (&b""[..], &b"x"[..], 1)
+            (Some(&b""[..]), &b"x"[..], 1)
         );
         batch.truncate(1);
         assert_eq!((batch.len(), batch.bytes()), (1, 8));

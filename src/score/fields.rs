@@ -202,7 +202,7 @@ mod tests {
             "transaction_time":3,"narrative":"n"}"#,
             r#"{"kind":"chat","event_id":"e","event_time":5,"account_id":"a","conversation_id":"c",
             "message_id":"m","author":"BOT","text":"t","language":"en","bot_confidence":0.5,"bot_intent":"i"}"#,
-            r#"{"kind":"invoice","document_kind":"INVOICE","event_id":"e","event_time":5,"account_id":"a",
+            r#"{"kind":"invoice","invoice_kind":"INVOICE","event_id":"e","event_time":5,"account_id":"a",
             "invoice_id":"i","vendor_id":"v","vendor_name":"n","employee_id":"e","number":"1",
             "issued_on":"2020-01-01","due_on":"2020-02-01","amount_minor":1,"currency":"EUR",
             "bank_account_hash":"b","purchase_order":"p","category":"c","lines":[],"document_sha256":"s"}"#,

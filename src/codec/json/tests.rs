@@ -9,10 +9,15 @@ fn an_event_reads_back_as_it_was_written() {
     let payment = from_line(PAYMENT).unwrap();
     assert_eq!(payment.tenant(), "default");
     assert_eq!(payment.event_time().0, 1_769_853_600_000);
-    assert_eq!(from_line(&to_line(&payment).unwrap()).unwrap(), payment);
+    let line = to_line(&payment).unwrap();
+    assert!(
+        line.contains("\"event_time\":\"2026-01-31T10:00:00.000Z\""),
+        "{line}"
+    );
+    assert_eq!(from_line(&line).unwrap(), payment);
 
     let invoice = from_line(
-        r#"{"kind":"invoice","document_kind":"CREDIT_NOTE","event_id":"e","event_time":0,
+        r#"{"kind":"invoice","invoice_kind":"CREDIT_NOTE","event_id":"e","event_time":0,
         "account_id":"a","invoice_id":"i","number":"7","issued_on":"2011-10-05","amount_minor":-5,
         "currency":"GBP","lines":[{"description":"x","quantity":1,"unit_price_minor":-5,"amount_minor":-5}]}"#,
     )

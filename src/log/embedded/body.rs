@@ -10,10 +10,13 @@ const FIXED: usize = 8 + 4 + 4 + 2;
 pub(super) fn put(record: &Outgoing<'_>, body: &mut Vec<u8>) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     body.extend_from_slice(&record.timestamp_ms.to_le_bytes());
-    body.extend_from_slice(&len(record.key).to_le_bytes());
+    let key_len = record
+        .key
+        .map_or(-1, |key| i32::try_from(key.len()).unwrap_or(i32::MAX));
+    body.extend_from_slice(&key_len.to_le_bytes());
     body.extend_from_slice(&len(record.payload).to_le_bytes());
     body.extend_from_slice(&0u16.to_le_bytes());
-    body.extend_from_slice(record.key);
+    body.extend_from_slice(record.key.unwrap_or_default());
     body.extend_from_slice(record.payload);
 }
 
@@ -110,7 +113,7 @@ mod tests {
             topic: Topic::Chats,
             partition: 2,
             timestamp_ms,
-            key,
+            key: Some(key),
             payload,
         }
     }

@@ -1,0 +1,119 @@
+//! `weir check`: everything that can be known before anything runs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, Failure};
+use crate::codec::Writers;
+use crate::config::{Place, Problem, Problems, Topology};
+use crate::event::Kind;
+use crate::score::RuleSet;
+use crate::state::FEATURES;
+
+/// Checks a topology without running it: files, types of all rules, their tests, schemas.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: weir check --topology topology/\n\nExit code 0 if it is sound, 2 if not."
+)]
+pub(super) struct Check {
+    /// The topology folder
+    #[arg(long, value_name = "DIR", default_value = "topology")]
+    topology: PathBuf,
+    /// Problems as JSON lines: {"file", "line", "column", "message"}
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        match check(&self.topology) {
+            Ok((topology, rules)) => {
+                if !self.json {
+                    print!("{}", describe(&topology, &rules));
+                }
+                Ok(())
+            }
+            Err(problems) if self.json => {
+                for problem in &problems.0 {
+                    let Place { file, line, column } = &problem.place;
+                    println!(
+                        "{}",
+                        serde_json::json!({
+                            "file": file, "line": line, "column": column, "message": problem.message,
+                        })
+                    );
+                }
+                let count = problems.0.len();
+                Err(Failure::new(Exit::Invalid, format!("{count} problems")))
+            }
+            Err(problems) => Err(problems.into()),
+        }
+    }
+}
+
+/// Loads a topology with everything it names.
+pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, RuleSet), Problems> {
+    let topology = Topology::load(folder)?;
+    let rules = RuleSet::load(&topology.rules)?;
+    Writers::built_in()
+        .add_folder(&topology.schemas())
+        .map_err(|error| Problem::new(Place::file(&topology.schemas()), error.to_string()))?;
+    Ok((topology, rules))
+}
+
+fn describe(topology: &Topology, rules: &RuleSet) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        // writing to a string cannot fail
+        let _always = writeln!(text, "{line}");
+    };
+    line(format!("topology  {} is sound", topology.folder.display()));
+    line(format!("rule set  {}", rules.hash()));
+    for kind in Kind::SCORED {
+        let ids: Vec<&str> = rules.rule_ids(kind).collect();
+        line(format!(
+            "  {:<12} {} rules: {}",
+            kind.label(),
+            ids.len(),
+            ids.join(", ")
+        ));
+    }
+    line(format!(
+        "features  {} per account, feature set {}",
+        FEATURES.len(),
+        crate::state::feature_set_hash()
+    ));
+    let webhooks: Vec<&str> = topology
+        .webhooks
+        .iter()
+        .map(|hook| hook.name.as_str())
+        .collect();
+    line(format!(
+        "webhooks  {}",
+        if webhooks.is_empty() {
+            "none".into()
+        } else {
+            webhooks.join(", ")
+        }
+    ));
+    line(String::new());
+    line("flowchart LR".to_owned());
+    for kind in [
+        Kind::Label,
+        Kind::Dispute,
+        Kind::Chat,
+        Kind::Invoice,
+        Kind::Transaction,
+    ] {
+        line(format!("  {} --> score", kind.topic()));
+    }
+    line("  score --> decisions --> store[(store)]".to_owned());
+    line("  score --> escalations --> store".to_owned());
+    line("  score --> dead-letters".to_owned());
+    for hook in webhooks {
+        line(format!("  escalations --> webhook[\"{hook}\"]"));
+    }
+    text
+}

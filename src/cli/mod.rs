@@ -1,0 +1,133 @@
+//! The command line: one file per command.
+
+mod archive;
+mod check;
+mod demo;
+mod dlq;
+mod exit;
+mod explain;
+mod feed;
+mod generate;
+mod process;
+mod replay;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exit::{Exit, Failure};
+
+use crate::config::Topology;
+use crate::telemetry::{LogFormat, init_logging, log_panics};
+
+/// Decides about money events while they move: reads transactions, disputes, chats and invoices,
+/// scores each one exactly once, and emits decisions and escalations.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 invalid configuration or input, 3 too much bad \
+    input, 4 data folder in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold.\n\n\
+    Begin with: weir demo"
+)]
+struct Cli {
+    /// How logs look on standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        env = "WEIR_LOG_FORMAT"
+    )]
+    log_format: Format,
+    /// What is logged, as in RUST_LOG: for instance info,weir::stage=debug
+    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Generate(generate::Generate),
+    Replay(replay::Replay),
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+}
+
+/// Where the topology and the data are.
+#[derive(Debug, Args)]
+struct Places {
+    /// The topology folder: weir.toml, rules/, schemas/
+    #[arg(long, value_name = "DIR", default_value = "topology")]
+    topology: PathBuf,
+    /// The data folder, instead of the topology's
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Places {
+    fn load(&self) -> Result<Topology, Failure> {
+        Ok(Topology::load(&self.topology)?)
+    }
+
+    /// The data folder: as given, else the topology's.
+    fn data(&self) -> Result<PathBuf, Failure> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(data_of(&self.load()?)),
+        }
+    }
+}
+
+fn data_of(topology: &Topology) -> PathBuf {
+    Path::new(&topology.embedded.data.0).to_owned()
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = match cli.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    // the demo is for people at a terminal: its own lines are enough unless something is wrong
+    let usual = if matches!(cli.command, Command::Demo(_)) {
+        "warn"
+    } else {
+        "info"
+    };
+    let filter = cli.log.as_deref().unwrap_or(usual);
+    if let Err(message) = init_logging(format, filter) {
+        eprintln!("weir: {message}");
+        return ExitCode::from(Exit::Invalid as u8);
+    }
+    log_panics(|text| crate::codec::redact(text).into_owned());
+    let done = match &cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Generate(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Dlq(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("weir: {}", failure.message);
+            failure.into()
+        }
+    }
+}
