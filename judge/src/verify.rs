@@ -1,0 +1,337 @@
+//! The checks. Each input partition is judged on its own, since everything one causes stands in the
+//! partition of the same number; the tables and the webhooks are held against all of them together.
+//!
+//! ```text
+//!  for each partition, on any thread:
+//!    dead letters ─► inputs ─► ledger of endings ─► decisions ─► escalations ─► roll-ups
+//!                                                      │ ids and hashes of payloads
+//!  then once:                                          ▼
+//!    positions      roll-up sums      store tables, webhook log, the other folder's decisions
+//! ```
+
+mod compare;
+mod inputs;
+mod outputs;
+mod rollups;
+mod store;
+mod webhook;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::avro::{Decoder, Fields, each_text};
+use crate::cards;
+use crate::contract::{READERS, Topic};
+use crate::error::Unreadable;
+use crate::expect::Horizon;
+use crate::log::{Bounds, LogRecord, SqliteLog};
+use crate::report::{Check, Report};
+use crate::schemas::Schemas;
+
+use compare::{Alike, Other};
+use rollups::Counts;
+use store::Stored;
+
+/// What to judge, and by which rules.
+#[derive(Debug)]
+pub struct Options {
+    /// the data folder
+    pub data: PathBuf,
+    /// how duplicates are told
+    pub horizon: Horizon,
+    /// judge only what was read so far
+    pub allow_behind: bool,
+    /// how many records may end as a panic
+    pub panics_max: Option<u64>,
+    /// JSON Lines of the webhook stub
+    pub webhook_log: Option<PathBuf>,
+    /// another data folder that must hold the same decisions
+    pub compare: Option<PathBuf>,
+    /// threads that judge partitions
+    pub threads: usize,
+}
+
+/// An id as the tables keep it.
+type Id = [u8; 16];
+
+/// What all partitions share.
+struct Case<'s> {
+    options: &'s Options,
+    bounds: Bounds,
+    decoders: HashMap<Topic, Decoder<'s>>,
+    other: Option<Other<'s>>,
+}
+
+impl Case<'_> {
+    fn decode(&self, record: &LogRecord) -> Result<Fields, String> {
+        let decoder = self.decoders.get(&record.topic);
+        let decoder = decoder.ok_or_else(|| "no decoder".to_owned())?;
+        decoder
+            .decode(&record.payload)
+            .map_err(|why| format!("{}: cannot be read: {why}", record.position()))
+    }
+}
+
+/// One partition under judgement.
+struct Part<'c, 's> {
+    case: &'c Case<'s>,
+    log: &'c SqliteLog,
+    partition: u32,
+}
+
+impl Part<'_, '_> {
+    /// Visits the partition's records of a topic; damaged batches fail [`Check::Log`].
+    fn each(
+        &self,
+        topic: Topic,
+        findings: &mut Findings,
+        mut visit: impl FnMut(LogRecord, &mut Findings) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        let until = self.case.bounds.end(topic, self.partition);
+        for read in self.log.records(topic, self.partition, 0, until) {
+            match read? {
+                Ok(record) => visit(record, findings)?,
+                Err(damage) => findings.report.fail(Check::Log, || damage),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What one or all partitions showed.
+#[derive(Default)]
+struct Findings {
+    report: Report,
+    decisions: HashMap<Id, Stored>,
+    escalations: HashMap<Id, Stored>,
+    /// counted from the decisions
+    recount: Counts,
+    /// the roll-up records by partition and offset
+    rollups: HashMap<(u32, i64), Counts>,
+    /// escalations that have a dead letter of the notifier
+    undeliverable: HashSet<(u32, i64)>,
+}
+
+impl Findings {
+    fn merge(&mut self, other: Findings) {
+        self.report.merge(other.report);
+        store::merge(&mut self.decisions, other.decisions);
+        store::merge(&mut self.escalations, other.escalations);
+        rollups::merge(&mut self.recount, other.recount);
+        self.rollups.extend(other.rollups);
+        self.undeliverable.extend(other.undeliverable);
+    }
+}
+
+/// Judges the folder.
+///
+/// # Errors
+/// When something cannot be read at all.
+pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
+    let log = SqliteLog::open(&options.data)?;
+    let mut decoders = HashMap::new();
+    for topic in Topic::ALL {
+        decoders.insert(topic, schemas.decoder(topic)?);
+    }
+    // held until the end: it keeps the snapshot that the bounds were taken from
+    let other_log = options
+        .compare
+        .as_deref()
+        .map(SqliteLog::open)
+        .transpose()?;
+    let other = match (&options.compare, &other_log) {
+        (Some(path), Some(log)) => Some(Other::new(path, log, schemas)?),
+        _ => None,
+    };
+    let case = Case {
+        options,
+        bounds: log.bounds()?,
+        decoders,
+        other,
+    };
+    let mut findings = Findings::default();
+    check_log(&case, &mut findings.report);
+    check_positions(&case, &mut findings.report);
+    for part in judge_partitions(&case)? {
+        findings.merge(part);
+    }
+    check_panics(&case, &mut findings.report);
+    rollups::check_sums(&mut findings);
+    store::check(&case, &log, &mut findings)?;
+    if let Some(path) = &options.webhook_log {
+        webhook::check(&case, &log, path, &mut findings)?;
+    }
+    Ok(findings.report)
+}
+
+fn check_log(case: &Case<'_>, report: &mut Report) {
+    report.checked(Check::Log, case.bounds.batches);
+    for what in &case.bounds.disorder {
+        report.fail(Check::Log, || what.clone());
+    }
+    let expected = case.bounds.partitions_max();
+    for topic in Topic::ALL {
+        let found = case.bounds.partitions.get(&topic).copied().unwrap_or(0);
+        if found != expected {
+            report.fail(Check::Log, || {
+                format!(
+                    "{} has {found} partitions, expected {expected}",
+                    topic.name()
+                )
+            });
+        }
+    }
+}
+
+fn check_positions(case: &Case<'_>, report: &mut Report) {
+    for (group, topic) in READERS {
+        let partitions = case.bounds.partitions.get(&topic).copied().unwrap_or(0);
+        for partition in 0..partitions {
+            let end = case.bounds.end(topic, partition);
+            let next = case.bounds.committed(group, topic, partition);
+            report.checked(Check::Positions, 1);
+            if next > end || (next < end && !case.options.allow_behind) {
+                report.fail(Check::Positions, || {
+                    let topic = topic.name();
+                    format!("{group} stands at {topic}/{partition}@{next}, the end is {end}")
+                });
+            }
+        }
+    }
+}
+
+/// A panic is a legal end of any record, so a weir that always panics would conserve them all.
+fn check_panics(case: &Case<'_>, report: &mut Report) {
+    let inputs = Topic::INPUTS.into_iter();
+    let panicked: u64 = inputs.map(|topic| report.endings(topic).panicked).sum();
+    if let Some(max) = case.options.panics_max.filter(|max| panicked > *max) {
+        report.fail(Check::Conservation, || {
+            format!("{panicked} records ended as a panic, at most {max} are allowed")
+        });
+    }
+}
+
+/// Deals the partitions to threads; the findings come back in the order of the partitions.
+fn judge_partitions(case: &Case<'_>) -> Result<Vec<Findings>, Unreadable> {
+    let mut partitions = case.bounds.partitions_max();
+    if let Some(other) = &case.other {
+        partitions = partitions.max(other.bounds.partitions_max());
+    }
+    let next = AtomicU32::new(0);
+    let work = || -> Result<Vec<(u32, Findings)>, Unreadable> {
+        let log = SqliteLog::open(&case.options.data)?;
+        let mut done = Vec::new();
+        loop {
+            let partition = next.fetch_add(1, Ordering::Relaxed);
+            if partition >= partitions {
+                return Ok(done);
+            }
+            let log = &log;
+            let part = Part {
+                case,
+                log,
+                partition,
+            };
+            done.push((partition, judge(&part)?));
+        }
+    };
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..case.options.threads.max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|result| result.unwrap_or(Err(Unreadable::Thread)))
+            .collect()
+    });
+    let mut findings = Vec::new();
+    for of_thread in done {
+        findings.extend(of_thread?);
+    }
+    findings.sort_by_key(|(partition, _)| *partition);
+    Ok(findings.into_iter().map(|(_, found)| found).collect())
+}
+
+fn judge(part: &Part<'_, '_>) -> Result<Findings, Unreadable> {
+    let mut findings = Findings::default();
+    let mut alike = Alike::default();
+    let mut letters = inputs::read_dead_letters(part, &mut findings)?;
+    let mut ledger = inputs::read(part, &mut letters, &mut findings)?;
+    let wanted = outputs::read_decisions(part, &mut ledger, &mut alike, &mut findings)?;
+    ledger.settle(part.partition, &mut findings.report);
+    outputs::read_escalations(part, wanted, &mut letters, &mut alike, &mut findings)?;
+    letters.settle(&mut findings.report);
+    rollups::read(part, &mut findings)?;
+    if let Some(other) = &part.case.other {
+        compare::check(part, other, alike, &mut findings.report)?;
+    }
+    Ok(findings)
+}
+
+/// Identifiers of the payment system and of weir: they may look like a card number.
+const IDENTIFIERS: [&str; 10] = [
+    "decision_id",
+    "escalation_id",
+    "event_id",
+    "account_id",
+    "subject_id",
+    "feature_set",
+    "rule_set",
+    "model",
+    "lists",
+    "payload_hash",
+];
+
+/// Whether an event field is an identifier or a hash. A card's token must not be a number of one.
+fn is_identifier(name: &str) -> bool {
+    let named = |end: &str| name.ends_with(end);
+    (named("_id") && name != "card_id") || named("_hash") || named("_sha256")
+}
+
+/// Looks for card numbers in everything but identifiers.
+fn check_cards(fields: &Fields, record: &LogRecord, report: &mut Report) {
+    let mut known: Vec<&str> = Vec::new();
+    let mut texts: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in &fields.0 {
+        if name == "fields" {
+            continue;
+        }
+        each_text(value, name, &mut |name, text| {
+            if IDENTIFIERS.contains(&name) {
+                known.push(text);
+            } else {
+                texts.push((name, text));
+            }
+        });
+    }
+    for entry in fields.records("fields") {
+        let name = crate::avro::text(crate::avro::field(entry, "name"));
+        let value = crate::avro::field(entry, "value");
+        each_text(value, name, &mut |name, text| {
+            if is_identifier(name) {
+                known.push(text);
+            } else {
+                texts.push((name, text));
+            }
+        });
+        texts.push(("fields", name));
+    }
+    report.checked(Check::CardNumbers, 1);
+    for (name, text) in texts {
+        if let Some(card) = cards::find(text, &known) {
+            report.fail(Check::CardNumbers, || leak(&record.position(), name, card));
+        }
+    }
+}
+
+/// Names the place of a leak without repeating the number.
+fn leak(place: &str, name: &str, card: &str) -> String {
+    let head: String = card.chars().take(4).collect();
+    format!("{place}: {name} holds a card number beginning with {head}")
+}
+
+/// A data folder's file for messages.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
