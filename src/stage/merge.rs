@@ -332,7 +332,7 @@ mod tests {
             let mut seen = Vec::new();
             let mut dribs = lanes(Merge::Strict, &ends);
             let mut next = [0usize; 3];
-            for (step, lane) in deliveries.iter().copied().chain((0..3).cycle().take(40)).enumerate() {
+            for (step, lane) in deliveries.iter().copied().chain((0..3).cycle().take(120)).enumerate() {
                 if step == restart {
                     let taken = |topic: Topic| seen.iter().filter(|(t, _)| *t == topic).count();
                     next = std::array::from_fn(|lane| taken(topics[lane]));
