@@ -120,6 +120,11 @@ impl Checker<'_> {
             arguments.push(self.infer(argument)?);
         }
         let name = call.func_name.as_str();
+        if name == "matches"
+            && let [pattern] = call.args.as_slice()
+        {
+            check_pattern(pattern)?;
+        }
         result(name, call.target.is_some(), &arguments).ok_or_else(|| {
             let types: Vec<String> = arguments.iter().map(Found::name).collect();
             TypeError {
@@ -127,6 +132,26 @@ impl Checker<'_> {
                 message: mismatch(name, &types),
             }
         })
+    }
+}
+
+/// A pattern must be known at load, to be compiled and refused then.
+fn check_pattern(pattern: &IdedExpr) -> Result<(), TypeError> {
+    let error = |message| {
+        Err(TypeError {
+            node: pattern.id,
+            message,
+        })
+    };
+    let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
+        return error("the pattern of matches is computed, expected a literal".to_owned());
+    };
+    match regex::Regex::new(text.inner()) {
+        Ok(_) => Ok(()),
+        Err(reason) => error(format!(
+            "{:?} is not a regular expression: {reason}",
+            text.inner()
+        )),
     }
 }
 

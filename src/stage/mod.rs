@@ -21,7 +21,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use merge::Merge;
+pub use merge::{Lanes, Merge};
 pub use poison::{PoisonLimits, TooMuchPoison};
 pub use supervise::{Stage, StageEnd, StageFailure};
 
