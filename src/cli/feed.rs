@@ -95,6 +95,14 @@ impl Pacer {
         (early >= NAP_MIN).then_some(early)
     }
 
+    /// When the event counted last was due.
+    pub(super) fn due(&self) -> Instant {
+        let number = self.number.saturating_sub(1);
+        self.rate.map_or_else(Instant::now, |rate| {
+            self.began + Duration::from_secs_f64(number as f64 / rate)
+        })
+    }
+
     /// Waits.
     pub(super) fn nap(&self, early: Duration) {
         self.stop.wait(early);

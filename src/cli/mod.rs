@@ -11,6 +11,7 @@ mod generate;
 mod process;
 mod replay;
 mod run;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

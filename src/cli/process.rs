@@ -15,9 +15,10 @@ use tokio::runtime::Runtime;
 use super::{Exit, Failure, archive};
 use crate::codec::{Decoder, Writers};
 use crate::config::{MergeMode, Topology, limits};
-use crate::log::Log;
+use crate::event::Topic;
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Faults;
+use crate::log::{Log, LogError};
 use crate::score::RuleSet;
 use crate::sink::store::{EmbeddedStore, Store, StoreSink};
 use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd};
@@ -216,6 +217,23 @@ impl Process {
         Ok(())
     }
 
+    /// Waits, not for ever, until everything that is on the topics now is decided about and stored.
+    pub(super) fn settle(&self) {
+        let deadline = Instant::now() + limits().drain_deadline;
+        while Instant::now() < deadline && !self.stop.wait(Duration::from_millis(10)) {
+            match decided(self.log.as_ref())
+                .and_then(|decided| Ok(decided && StoreSink::caught_up(self.log.as_ref())?))
+            {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask the log how far it is");
+                    return;
+                }
+            }
+        }
+    }
+
     /// Waits until the sinks have stored and delivered everything there is, or a stop is wanted.
     fn sinks_catch_up(&self) -> Result<(), Failure> {
         let mut said = Instant::now();
@@ -231,4 +249,17 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// Whether every input record that is on the topics now is decided about.
+fn decided(log: &dyn Log) -> Result<bool, LogError> {
+    for topic in Topic::INPUTS {
+        for partition in 0..log.partitions(topic)? {
+            let committed = log.committed(stage::GROUP, topic, partition)?.unwrap_or(0);
+            if committed < log.end(topic, partition)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
