@@ -78,3 +78,6 @@ pub struct Context {
     /// faults of tests
     pub faults: Faults,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! of weir, and diverting them all would be the greater damage: then the process ends, nothing of
 //! the last batch is committed, and somebody looks.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::{Position, Topic};
 
 /// Past these the process stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,7 +15,7 @@ pub struct PoisonLimits {
     pub share: f64,
     /// records the share is taken of
     pub window: usize,
-    /// refused records in a row
+    /// refused records in a row of one partition of a topic
     pub run: usize,
 }
 
@@ -21,8 +23,12 @@ pub struct PoisonLimits {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TooMuchPoison {
     /// too many in a row
-    #[error("{run} records in a row were refused, the limit is {limit}")]
+    #[error("{run} records in a row of {topic}/{partition} were refused, the limit is {limit}")]
     Run {
+        /// of which topic
+        topic: Topic,
+        /// of which partition
+        partition: u32,
         /// how many
         run: usize,
         /// how many are allowed
@@ -47,7 +53,8 @@ pub struct PoisonGauge {
     /// the last `window` records, whether each was refused
     last: VecDeque<bool>,
     refused: usize,
-    run: usize,
+    /// refused in a row, by input: others between them do not make one of them good
+    runs: HashMap<(Topic, u32), usize>,
 }
 
 impl PoisonGauge {
@@ -65,7 +72,7 @@ impl PoisonGauge {
     ///
     /// # Errors
     /// Which limit it passes.
-    pub fn count(&mut self, refused: bool) -> Result<(), TooMuchPoison> {
+    pub fn count(&mut self, at: Position, refused: bool) -> Result<(), TooMuchPoison> {
         if self.last.len() >= self.limits.window && self.last.pop_front() == Some(true) {
             self.refused -= 1;
         }
@@ -105,24 +112,23 @@ mod tests {
         run: 30,
     };
 
+    fn at(partition: u32) -> Position {
+        Position { topic: Topic::Chats, partition, offset: 0 }
+    }
+
     #[test]
     fn scattered_poison_passes_and_a_run_or_a_flood_does_not() {
         let mut gauge = PoisonGauge::new(LIMITS);
         for i in 0..100_000 {
-            assert_eq!(gauge.count(i % 25 == 0), Ok(()), "4 % at record {i}");
+            assert_eq!(gauge.count(at(0), i % 25 == 0), Ok(()), "4 % at record {i}");
         }
         let mut gauge = PoisonGauge::new(LIMITS);
-        let passed = (0..1_000).find_map(|_| gauge.count(true).err());
-        assert_eq!(passed, Some(TooMuchPoison::Run { run: 31, limit: 30 }));
+        // good records of another partition do not interrupt the run
+        let passed = (0..1_000).find_map(|i| gauge.count(at(i % 2), i % 2 == 0).err());
+        let (topic, partition) = (Topic::Chats, 0);
+        assert_eq!(passed, Some(TooMuchPoison::Run { topic, partition, run: 31, limit: 30 }));
         let mut gauge = PoisonGauge::new(LIMITS);
-        let passed = (0..10_000).find_map(|i| gauge.count(i % 15 == 0).err());
-        assert_eq!(
-            passed,
-            Some(TooMuchPoison::Share {
-                refused: 51,
-                window: 1_000,
-                limit: 50
-            })
-        );
+        let passed = (0..10_000).find_map(|i| gauge.count(at(0), i % 15 == 0).err());
+        assert_eq!(passed, Some(TooMuchPoison::Share { refused: 51, window: 1_000, limit: 50 }));
     }
 }

@@ -164,5 +164,5 @@ fn live(
         context.faults.clone(),
     );
     let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
-    Ok(life.map_err(Crash::from).and_then(Life::run))
+    Ok(life.map_err(Crash::from).and_then(|mut life| life.run()))
 }

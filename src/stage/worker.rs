@@ -85,6 +85,8 @@ pub struct Life<'a> {
     batch: Batch,
     last_commit: Instant,
     fetched: Vec<Record>,
+    /// whether no record could be taken when one was last asked for
+    starved: bool,
     reporter: Reporter,
 }
 
@@ -124,6 +126,7 @@ impl<'a> Life<'a> {
             batch: Batch::default(),
             last_commit: Instant::now(),
             fetched: Vec::new(),
+            starved: true,
             reporter: Reporter::new(Arc::clone(&context.log), index),
         })
     }
@@ -132,7 +135,7 @@ impl<'a> Life<'a> {
     ///
     /// # Errors
     /// See [`Crash`].
-    pub fn run(mut self) -> Result<Ended, Crash> {
+    pub fn run(&mut self) -> Result<Ended, Crash> {
         let mut assigned = false;
         loop {
             let ended = match () {
@@ -161,11 +164,14 @@ impl<'a> Life<'a> {
 
     /// How long there is nothing to do but to wait for records.
     fn poll_wait(&self) -> Duration {
-        if self.lanes.buffered() > 0 && self.settings.merge != Merge::Strict {
-            return match self.settings.merge {
-                Merge::Live { wait } if !wait.is_zero() => wait.min(Duration::from_millis(5)),
-                _ => Duration::ZERO,
-            };
+        if !self.starved {
+            return Duration::ZERO;
+        }
+        if let Merge::Live { wait } = self.settings.merge
+            && self.lanes.buffered() > 0
+        {
+            // records wait for an empty input: look again before their patience ends
+            return wait.min(Duration::from_millis(5));
         }
         if self.batch.is_empty() {
             return limits().poll_wait;
@@ -192,18 +198,20 @@ impl<'a> Life<'a> {
     fn process_some(&mut self) -> Result<(), Crash> {
         let now = Millis(self.context.clock.now_ms());
         let instant = Instant::now();
+        self.starved = false;
         for _ in 0..STRIDE {
             if self.batch_is_full() {
                 break;
             }
             let Some((time, record)) = self.lanes.next(instant) else {
+                self.starved = true;
                 break;
             };
             let poisoned = self.panicked.contains(&record.position);
             let fate = self
                 .processor
                 .process(&record, poisoned, now, &mut self.batch)?;
-            self.gauge.count(fate == Fate::Refused)?;
+            self.gauge.count(record.position, fate == Fate::Refused)?;
             self.reporter.took(record.position, time);
         }
         self.lanes.rotate();
@@ -341,6 +349,18 @@ impl<'a> Life<'a> {
         }
         self.part.not_ready("no partitions assigned");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Life<'_> {
+    /// Hash of the state of each partition.
+    pub fn state_hashes(&self) -> std::collections::BTreeMap<u32, u64> {
+        self.processor
+            .states()
+            .iter()
+            .map(|(partition, state)| (*partition, state.hash()))
+            .collect()
     }
 }
 

@@ -1,0 +1,567 @@
+//! The stage on a real data folder: crash points, poison, panics, dead letters and their way back.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::poison::PoisonGauge;
+use super::process::Processor;
+use super::worker::{Crash, Ended, Life};
+use super::*;
+use crate::codec::{Contract, Encoder, Writers, decode_own};
+use crate::event::{DeadLetter, Decision, Event, Kind, Outcome, Position, Rollup, Topic};
+use crate::log::embedded::{EmbeddedLog, Options};
+use crate::log::faults::Step;
+use crate::log::{Record, RecordBatch, partition_of};
+use crate::score::{Engine, RuleSet};
+use crate::sim::Simulator;
+
+const PARTITIONS: u32 = 2;
+/// Wall clock of every test run: the simulator's history lies before it.
+const NOW_MS: i64 = 1_900_000_000_000;
+
+fn options() -> Options {
+    Options {
+        partitions: PARTITIONS,
+        durable: false,
+        pages_max: None,
+    }
+}
+
+/// Few rules, because each life of a worker loads them.
+const RULES: [&str; 2] = [
+    r#"kind = "transaction"
+    [[rule]]
+    id = "often"
+    when = "payments_count_24h > 2"
+    action = "review"
+    weight = 0.5
+    reason = "OFTEN"
+    text = "{payments_count_24h} payments"
+    "#,
+    r#"kind = "chat"
+    [[rule]]
+    id = "talks"
+    when = "text.contains('did not')"
+    action = "review"
+    weight = 0.5
+    reason = "TALKS"
+    text = "says: {text}"
+    "#,
+];
+
+fn rules() -> Arc<Vec<RuleFile>> {
+    let parse = |text: &&str| RuleFile::parse(Path::new("test.toml"), (*text).to_owned()).unwrap();
+    Arc::new(RULES.iter().map(parse).collect())
+}
+
+fn settings() -> Settings {
+    Settings {
+        group: GROUP.into(),
+        identity: "test".into(),
+        workers: 1,
+        commit_interval: Duration::ZERO,
+        batch_records_max: 50,
+        batch_bytes_max: 1 << 20,
+        merge: Merge::Strict,
+        horizon: Horizon::default(),
+        poison: PoisonLimits {
+            share: 0.5,
+            window: 1_000,
+            run: 100,
+        },
+        until_end: true,
+    }
+}
+
+fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
+    Context {
+        log: Arc::new(log.with_faults(faults.clone())),
+        decoder: Arc::new(Decoder::new(writers)),
+        rules: rules(),
+        clock: Clock::fixed(NOW_MS),
+        health: Health::default(),
+        stop: Stop::default(),
+        faults,
+    }
+}
+
+/// What a test puts on the inputs.
+#[derive(Default)]
+struct Input {
+    encoder: Encoder,
+    batch: RecordBatch,
+}
+
+impl Input {
+    fn event(&mut self, event: &Event<'_>) {
+        let key = event.key();
+        let partition = partition_of(key.as_bytes(), PARTITIONS);
+        let encoder = &mut self.encoder;
+        self.batch
+            .push_with(
+                event.kind().topic(),
+                partition,
+                NOW_MS,
+                key.as_bytes(),
+                |out| encoder.encode_event(event, out),
+            )
+            .unwrap();
+    }
+
+    fn raw(&mut self, topic: Topic, partition: u32, payload: &[u8]) {
+        self.batch
+            .push(topic, partition, NOW_MS, b"default/a", payload);
+    }
+
+    fn append(self, log: &EmbeddedLog) {
+        log.appender().unwrap().append(&self.batch).unwrap();
+    }
+}
+
+fn simulated(count: usize) -> impl Iterator<Item = Event<'static>> {
+    let settings = crate::sim::Settings {
+        accounts: 40,
+        companies: 5,
+        ..Default::default()
+    };
+    Simulator::new(settings)
+        .unwrap()
+        .take(count)
+        .map(|simulated| simulated.event)
+}
+
+fn read_all(log: &dyn Log, topic: Topic) -> Vec<Record> {
+    let mut records = Vec::new();
+    for partition in 0..log.partitions(topic).unwrap() {
+        let end = log.end(topic, partition).unwrap();
+        let mut reader = log.reader().unwrap();
+        let mut from = Position {
+            topic,
+            partition,
+            offset: 0,
+        };
+        while from.offset < end {
+            from.offset = reader.read(from, end, 1 << 20, &mut records).unwrap();
+        }
+    }
+    records
+}
+
+/// Everything that must not depend on crashes.
+#[derive(Debug, PartialEq)]
+struct Outcomes {
+    /// decisions, escalations and dead letters, in order, to the byte
+    outputs: Vec<(Position, Vec<u8>)>,
+    /// roll-ups added up: they are cut by commits
+    rollups: BTreeMap<String, i64>,
+    states: BTreeMap<u32, u64>,
+}
+
+fn outcomes(log: &dyn Log, states: BTreeMap<u32, u64>) -> Outcomes {
+    let mut outputs = Vec::new();
+    for topic in [Topic::Decisions, Topic::Escalations, Topic::DeadLetters] {
+        let records = read_all(log, topic);
+        outputs.extend(
+            records
+                .iter()
+                .map(|record| (record.position, record.payload().to_vec())),
+        );
+    }
+    let mut rollups = BTreeMap::new();
+    for record in read_all(log, Topic::Rollups) {
+        let rollup: Rollup = decode_own(Contract::Rollup, record.payload()).unwrap();
+        for entry in rollup.outcomes {
+            *rollups
+                .entry(format!("{:?} {:?}", entry.kind, entry.outcome))
+                .or_default() += entry.count;
+        }
+        for entry in rollup.rules {
+            *rollups.entry(entry.rule).or_default() += entry.count;
+        }
+    }
+    Outcomes {
+        outputs,
+        rollups,
+        states,
+    }
+}
+
+/// Lives until the end of the input; after each crash the next life, and now and then a new process
+/// (the folder closed and opened again).
+fn live_to_the_end(
+    folder: &Path,
+    faults: &Faults,
+    settings: &Settings,
+    mut reopen: impl FnMut() -> bool,
+) -> (Outcomes, usize) {
+    let mut crashes = 0;
+    let open = || {
+        let log = EmbeddedLog::open(folder, &options()).unwrap();
+        context(log, faults.clone(), Writers::built_in())
+    };
+    let mut context = open();
+    loop {
+        let rules = RuleSet::load(&context.rules).unwrap();
+        let processor = Processor::new(
+            Arc::clone(&context.decoder),
+            Engine::new(rules),
+            settings.horizon,
+            context.faults.clone(),
+        );
+        let part = context.health.part("test");
+        let (panicked, mut gauge) = (HashSet::new(), PoisonGauge::new(settings.poison));
+        let mut life = Life::begin(
+            &context, settings, 0, &part, &panicked, &mut gauge, processor,
+        )
+        .unwrap();
+        match life.run() {
+            Ok(Ended::AtEnd) => {
+                let states = life.state_hashes();
+                return (outcomes(context.log.as_ref(), states), crashes);
+            }
+            Ok(Ended::Drained) => unreachable!("nobody asked for a stop"),
+            Err(Crash::Log(LogError::Injected(_) | LogError::Closed)) => crashes += 1,
+            Err(crash) => panic!("{crash}"),
+        }
+        drop(life);
+        assert!(crashes < 10_000, "it never ends");
+        if reopen() {
+            drop(context);
+            context = open();
+        }
+    }
+}
+
+/// Simulated events with duplicates, conflicting duplicates and rubbish among them.
+fn mixed_input(rng: &mut ChaCha8Rng, count: usize) -> Input {
+    let mut input = Input::default();
+    let mut past: Vec<Event<'static>> = Vec::new();
+    for event in simulated(count) {
+        input.event(&event);
+        match rng.random_range(0..20) {
+            0 => input.event(&past[rng.random_range(0..past.len().max(1)).min(past.len() - 1)]),
+            1 => {
+                let mut other = event.clone();
+                if let Event::Transaction(payment) = &mut other {
+                    payment.amount_minor += 1;
+                }
+                input.event(&other);
+            }
+            2 => input.raw(Topic::Chats, rng.random_range(0..PARTITIONS), b"rubbish"),
+            _ => {}
+        }
+        past.push(event);
+    }
+    input
+}
+
+use crate::log::LogError;
+
+/// Seeds of the crash test: a share of them by default, more or all with WEIR_CRASH_RUNS.
+fn crash_runs() -> u64 {
+    match std::env::var("WEIR_CRASH_RUNS").as_deref() {
+        Ok("all") => 20_000,
+        Ok(count) => count.parse().unwrap(),
+        Err(_) => 500,
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
+    const COUNT: usize = 60;
+    let template = tempfile::tempdir().unwrap();
+    {
+        let log = EmbeddedLog::open(template.path(), &options()).unwrap();
+        mixed_input(&mut ChaCha8Rng::seed_from_u64(1), COUNT).append(&log);
+    }
+    let copy = || {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(
+            template.path().join("weir.db"),
+            folder.path().join("weir.db"),
+        )
+        .unwrap();
+        folder
+    };
+    let folder = copy();
+    let (expected, crashes) =
+        live_to_the_end(folder.path(), &Faults::default(), &settings(), || false);
+    assert_eq!(crashes, 0);
+    assert!(
+        expected.outputs.len() >= COUNT,
+        "{} outputs",
+        expected.outputs.len()
+    );
+
+    let hit: Arc<Mutex<BTreeMap<&'static str, u64>>> = Arc::default();
+    let runs = crash_runs();
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= runs {
+                        return;
+                    }
+                    let folder = copy();
+                    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                    let settings = Settings {
+                        batch_records_max: rng.random_range(1..40),
+                        ..settings()
+                    };
+                    // each run has one step it fails at most often, so that all are covered alike
+                    let favourite = Step::ALL[rng.random_range(0..Step::ALL.len())];
+                    let faults_rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed ^ 0xfeed));
+                    let hit = Arc::clone(&hit);
+                    let faults = Faults::new(move |step, _| {
+                        let mut rng = faults_rng.lock().unwrap();
+                        let odds = match step {
+                            Step::Apply => 60,
+                            _ => 12,
+                        };
+                        let odds = if step == favourite { odds / 3 } else { odds };
+                        let fails = rng.random_range(0..odds) == 0;
+                        if fails {
+                            *hit.lock().unwrap().entry(step.name()).or_default() += 1;
+                        }
+                        fails
+                    });
+                    let (found, _) =
+                        live_to_the_end(folder.path(), &faults, &settings, || rng.random());
+                    assert_eq!(found, expected, "seed {seed}");
+                }
+            });
+        }
+    });
+    let hit = hit.lock().unwrap();
+    println!("{runs} runs, faults hit: {hit:?}");
+    for step in Step::ALL {
+        let count = hit.get(step.name()).copied().unwrap_or(0);
+        assert!(
+            count >= runs / 4,
+            "{} was hit {count} times in {runs} runs",
+            step.name()
+        );
+    }
+}
+
+/// Runs a stage as the program does, until it ends.
+fn run_stage(context: &Context, settings: &Settings) -> Result<StageEnd, StageFailure> {
+    Stage::start(context, settings).unwrap().join()
+}
+
+fn letters(log: &dyn Log) -> Vec<DeadLetter> {
+    read_all(log, Topic::DeadLetters)
+        .iter()
+        .map(|record| decode_own(Contract::DeadLetter, record.payload()).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_record_that_panics_becomes_a_dead_letter_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+    let mut input = Input::default();
+    simulated(200).for_each(|event| input.event(&event));
+    input.append(&log);
+    let bad = Position {
+        topic: Topic::Transactions,
+        partition: 1,
+        offset: 20,
+    };
+    let faults = Faults::new(move |step, at| {
+        assert!(
+            step != Step::Apply || at != Some(bad),
+            "a defect meets this record"
+        );
+        false
+    });
+    let context = context(log, faults, Writers::built_in());
+    assert_eq!(run_stage(&context, &settings()).unwrap(), StageEnd::AtEnd);
+    let letters = letters(context.log.as_ref());
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!(
+        (letter.stage.as_str(), letter.code.as_str()),
+        ("panic", "panicked")
+    );
+    assert_eq!(
+        (letter.topic.as_str(), letter.partition, letter.offset),
+        ("transactions", 1, 20)
+    );
+    let labels = read_all(context.log.as_ref(), Topic::Labels).len();
+    let decisions = read_all(context.log.as_ref(), Topic::Decisions).len();
+    assert_eq!(decisions, 200 - labels - 1);
+}
+
+#[test]
+fn too_many_bad_records_in_a_row_stop_the_stage_and_scattered_ones_do_not() {
+    let poisoned = |run: usize, good_between: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+        let mut input = Input::default();
+        for (i, event) in simulated(2_000).enumerate() {
+            input.event(&event);
+            if i % good_between == 0 {
+                (0..run).for_each(|_| input.raw(Topic::Transactions, 0, b"rubbish"));
+            }
+        }
+        input.append(&log);
+        let context = context(log, Faults::default(), Writers::built_in());
+        (run_stage(&context, &settings()), context, folder)
+    };
+    let (ended, context, _folder) = poisoned(1, 10);
+    assert_eq!(ended.unwrap(), StageEnd::AtEnd);
+    assert_eq!(letters(context.log.as_ref()).len(), 200);
+    assert!(
+        letters(context.log.as_ref())
+            .iter()
+            .all(|letter| letter.code == "unframed")
+    );
+
+    let (ended, context, _folder) = poisoned(150, 5_000);
+    let failure = ended.unwrap_err();
+    assert!(matches!(
+        failure,
+        StageFailure::Poison(TooMuchPoison::Run {
+            run: 101,
+            limit: 100
+        })
+    ));
+    assert!(
+        failure.to_string().contains("101 records in a row"),
+        "{failure}"
+    );
+    assert!(
+        letters(context.log.as_ref()).len() <= 100,
+        "the last batch was not committed"
+    );
+}
+
+/// A payment's contract as a later producer writes it: one more field at the end.
+const LATER: &str = r#"{"type":"record","name":"Chat","namespace":"weir","fields":[
+    {"name":"event_id","type":"string"},
+    {"name":"event_time","type":{"type":"long","logicalType":"timestamp-millis"}},
+    {"name":"account_id","type":"string"},{"name":"conversation_id","type":"string"},
+    {"name":"message_id","type":"string"},
+    {"name":"author","type":{"type":"enum","name":"Author","symbols":["CUSTOMER","BOT","AGENT"]}},
+    {"name":"text","type":"string"},{"name":"mood","type":"string"}]}"#;
+
+#[test]
+fn a_dead_letter_stays_out_of_state_until_it_is_requeued_and_then_gets_its_decision() {
+    let schema: serde_avro_fast::Schema = LATER.parse().unwrap();
+    #[derive(serde::Serialize)]
+    struct Later {
+        event_id: &'static str,
+        event_time: i64,
+        account_id: &'static str,
+        conversation_id: &'static str,
+        message_id: &'static str,
+        author: &'static str,
+        text: &'static str,
+        mood: &'static str,
+    }
+    let later = Later {
+        event_id: "e1",
+        event_time: NOW_MS,
+        account_id: "a",
+        conversation_id: "c",
+        message_id: "m1",
+        author: "CUSTOMER",
+        text: "I did not make this payment",
+        mood: "upset",
+    };
+    let mut config = serde_avro_fast::ser::SerializerConfig::new(&schema);
+    let payload = serde_avro_fast::to_single_object_vec(&later, &mut config).unwrap();
+    let partition = partition_of(b"default/a", PARTITIONS);
+
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+    let append = |log: &EmbeddedLog| {
+        let mut input = Input::default();
+        input.raw(Topic::Chats, partition, &payload);
+        input.append(log);
+    };
+    append(&log);
+    let before = context(log.clone(), Faults::default(), Writers::built_in());
+    run_stage(&before, &settings()).unwrap();
+    let letter = letters(&log).remove(0);
+    assert_eq!(letter.code, "unknown_schema");
+    assert!(read_all(&log, Topic::Decisions).is_empty());
+
+    // the cause is fixed: the schema is known now. restored state must not know the record
+    let writers = || {
+        let mut writers = Writers::built_in();
+        writers.add(LATER).unwrap();
+        writers
+    };
+    let after = context(log.clone(), Faults::default(), writers());
+    run_stage(&after, &settings()).unwrap();
+    assert!(
+        read_all(&log, Topic::Decisions).is_empty(),
+        "it is not requeued yet"
+    );
+    append(&log);
+    let requeued = context(log.clone(), Faults::default(), writers());
+    run_stage(&requeued, &settings()).unwrap();
+    let decisions = read_all(&log, Topic::Decisions);
+    assert_eq!(decisions.len(), 1, "a decision, not a duplicate");
+    let decision: Decision<'_> = decode_own(Contract::Decision, decisions[0].payload()).unwrap();
+    assert_eq!(
+        (decision.kind, decision.outcome),
+        (Kind::Chat, Outcome::Review)
+    );
+    assert_eq!(decision.source.offset, 1);
+    assert_eq!(letters(&log).len(), 1);
+}
+
+#[test]
+fn a_stop_commits_what_was_taken_and_the_next_process_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+    let mut input = Input::default();
+    simulated(3_000).for_each(|event| input.event(&event));
+    input.append(&log);
+    let live = Settings {
+        merge: Merge::Live {
+            wait: Duration::ZERO,
+        },
+        until_end: false,
+        batch_records_max: 20,
+        ..settings()
+    };
+    let first = context(log.clone(), Faults::default(), Writers::built_in());
+    let stage = Stage::start(&first, &live).unwrap();
+    while log.end(Topic::Decisions, 0).unwrap() < 100 {
+        first.stop.wait(Duration::from_millis(1));
+    }
+    first.stop.stop();
+    assert_eq!(stage.join().unwrap(), StageEnd::Drained);
+    let decided = read_all(&log, Topic::Decisions).len();
+    assert!(decided < 2_900, "{decided}: it stopped on the way");
+
+    let second = context(log.clone(), Faults::default(), Writers::built_in());
+    assert_eq!(run_stage(&second, &settings()).unwrap(), StageEnd::AtEnd);
+    let decisions = read_all(&log, Topic::Decisions);
+    let sources: HashSet<(String, i32, i64)> = decisions
+        .iter()
+        .map(|record| {
+            let decision: Decision<'_> = decode_own(Contract::Decision, record.payload()).unwrap();
+            let source = decision.source;
+            (source.topic.to_string(), source.partition, source.offset)
+        })
+        .collect();
+    assert_eq!(sources.len(), decisions.len(), "nothing twice");
+    assert_eq!(
+        decisions.len() + read_all(&log, Topic::Labels).len(),
+        3_000,
+        "nothing lost"
+    );
+}
