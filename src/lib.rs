@@ -1,4 +1,5 @@
 //! weir decides about money events while they happen.
+pub mod api;
 pub mod cli;
 pub mod codec;
 pub mod config;
