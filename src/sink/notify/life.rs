@@ -1,0 +1,387 @@
+//! One life of the sink's thread: from an assignment to a drain or a crash.
+//!
+//! Everything that touches the log is done here, by the thread that made the consumer. What the
+//! channels report is settled in batches, in an order in which a crash at any point repeats and
+//! never loses: ends are recorded, then dead letters are appended, then positions are committed.
+//! Recording again changes nothing and appending again does, so the former comes first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+
+use super::channel::Ended;
+use super::channels::{Channels, Lost, Target};
+use super::ledger::{Ledger, WINDOW_RECORDS};
+use super::message::{Message, refusal};
+use super::{Delivery, GROUP, NotifyContext, RecordError, Status};
+use crate::codec::{Contract, EncodeError, Encoder, Refusal, dead_letter};
+use crate::config::limits;
+use crate::event::{Code, FailedStage, Millis, Position, Topic};
+use crate::log::{Appender, Consumer, LogError, Member, Polled, Record, RecordBatch};
+use crate::telemetry::{Part, metric};
+
+/// The least time between two commits.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How often lag is measured.
+const MEASURE: Duration = Duration::from_secs(1);
+
+/// How a life ended badly. The next one begins from what is committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Crash {
+    /// the log failed
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// the delivery log failed
+    #[error("deliveries could not be recorded: {0}")]
+    Record(RecordError),
+    /// a dead letter does not fit its contract: a defect
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// a channel ended: a defect, or the runtime is gone
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// The end of an escalation at one webhook (or of one that cannot be read), not settled yet.
+#[derive(Debug)]
+enum End {
+    Reported(Ended),
+    Unreadable(Box<(Record, Refusal)>),
+}
+
+/// One life.
+pub(super) struct Life<'a> {
+    context: &'a NotifyContext,
+    targets: &'a [Target],
+    part: &'a Part,
+    seed: u64,
+    consumer: Box<dyn Consumer>,
+    appender: Box<dyn Appender>,
+    encoder: Encoder,
+    channels: Channels,
+    ledger: Ledger,
+    fetched: Vec<Record>,
+    /// fetched and not taken, because the ledger has no room: what one poll brought at most, for
+    /// delivery of their partitions is paused
+    backlog: BTreeMap<u32, VecDeque<Record>>,
+    paused: BTreeSet<u32>,
+    /// offset after the last record fetched, by partition
+    fetched_to: BTreeMap<u32, i64>,
+    ends: Vec<End>,
+    settled: Instant,
+    measured: Instant,
+}
+
+impl<'a> Life<'a> {
+    /// Joins the group and starts the channels.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    pub(super) fn begin(
+        context: &'a NotifyContext,
+        targets: &'a [Target],
+        part: &'a Part,
+        seed: u64,
+    ) -> Result<Life<'a>, LogError> {
+        let member = Member {
+            group: GROUP.to_owned(),
+            index: 0,
+            count: 1,
+        };
+        Ok(Life {
+            context,
+            targets,
+            part,
+            seed,
+            consumer: context.log.consumer(&member, &[Topic::Escalations])?,
+            appender: context.log.appender()?,
+            encoder: Encoder::default(),
+            channels: Channels::start(&context.runtime, targets, seed),
+            ledger: Ledger::default(),
+            fetched: Vec::new(),
+            backlog: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            fetched_to: BTreeMap::new(),
+            ends: Vec::new(),
+            settled: Instant::now(),
+            measured: Instant::now(),
+        })
+    }
+
+    /// Lives until a stop is wanted or something fails.
+    ///
+    /// # Errors
+    /// See [`Crash`].
+    pub(super) fn run(mut self) -> Result<(), Crash> {
+        loop {
+            if self.context.stop.is_stopped() {
+                return self.drain();
+            }
+            let wait = self.wait_for_room();
+            match self.consumer.poll(wait, &mut self.fetched)? {
+                Polled::Records => self.queue(),
+                Polled::Assigned(partitions) => self.assigned(&partitions)?,
+                Polled::Revoked { lost, .. } => self.revoked(lost)?,
+            }
+            self.take()?;
+            self.hear(Instant::now());
+            if self.is_settling_due() {
+                self.settle()?;
+            }
+            self.channels.check()?;
+            self.measure_if_due();
+        }
+    }
+
+    /// How long to wait for records. While there is no room for them, waits for an end instead.
+    fn wait_for_room(&mut self) -> Duration {
+        let now = Instant::now();
+        let due = (self.settled + SETTLE).max(now);
+        if !self.backlog.is_empty() {
+            let until = due.min(now + limits().poll_wait);
+            if let Some(ended) = self.channels.wait(until) {
+                self.ends.push(End::Reported(ended));
+            }
+            return Duration::ZERO;
+        }
+        if self.ledger.is_idle() {
+            return limits().poll_wait;
+        }
+        limits()
+            .poll_wait
+            .min(due - now)
+            .max(Duration::from_millis(1))
+    }
+
+    fn queue(&mut self) {
+        for record in self.fetched.drain(..) {
+            let position = record.position;
+            self.fetched_to
+                .insert(position.partition, position.offset + 1);
+            self.backlog
+                .entry(position.partition)
+                .or_default()
+                .push_back(record);
+        }
+    }
+
+    /// Takes from the backlog what there is room for, and pauses the partitions of the rest.
+    fn take(&mut self) -> Result<(), Crash> {
+        let was_waiting: Vec<u32> = self.backlog.keys().copied().collect();
+        let mut took = true;
+        while took {
+            took = false;
+            // one of each in turn, so that a full partition does not starve the others
+            for partition in &was_waiting {
+                if self.ledger.has_room(*partition)
+                    && let Some(record) = self
+                        .backlog
+                        .get_mut(partition)
+                        .and_then(VecDeque::pop_front)
+                {
+                    self.hand_over(record)?;
+                    took = true;
+                }
+            }
+        }
+        self.backlog.retain(|_, records| !records.is_empty());
+        for partition in was_waiting {
+            let pause = self.backlog.contains_key(&partition);
+            if pause != self.paused.contains(&partition) {
+                self.consumer.pause(Topic::Escalations, partition, pause);
+                match pause {
+                    true => self.paused.insert(partition),
+                    false => self.paused.remove(&partition),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, record: Record) -> Result<(), Crash> {
+        match Message::read(record) {
+            Ok(message) => {
+                let (position, bytes) = (message.record.position, message.size());
+                self.ledger.take(position, bytes, self.channels.len());
+                self.channels.send(&Arc::new(message))?;
+            }
+            Err(unreadable) => {
+                let record = &unreadable.0;
+                self.ledger.take(record.position, record.size(), 1);
+                self.ends.push(End::Unreadable(unreadable));
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, until: Instant) {
+        while let Some(ended) = self.channels.wait(until) {
+            self.ends.push(End::Reported(ended));
+        }
+    }
+
+    fn is_settling_due(&self) -> bool {
+        !self.ends.is_empty()
+            && (self.settled.elapsed() >= SETTLE || self.ends.len() >= WINDOW_RECORDS / 2)
+    }
+
+    /// Makes what has ended durable, and commits as far as everything has.
+    fn settle(&mut self) -> Result<(), Crash> {
+        let ends = std::mem::take(&mut self.ends);
+        let (deliveries, letters) = self.write_up(&ends)?;
+        if !deliveries.is_empty() {
+            (self.context.record)(deliveries).map_err(Crash::Record)?;
+        }
+        if !letters.is_empty() {
+            self.appender.append(&letters)?;
+            let (stage, code) = (FailedStage::Notify.name(), Code::Undeliverable.name());
+            counter!(metric::DEAD_LETTERS, "stage" => stage, "code" => code)
+                .increment(letters.len() as u64);
+            tracing::warn!(escalations = letters.len(), "given up as dead letters");
+        }
+        for end in &ends {
+            self.ledger.end(end.position());
+        }
+        let positions = self.ledger.due();
+        if !positions.is_empty() {
+            self.consumer.commit(&positions)?;
+            self.ledger.committed(&positions);
+        }
+        self.settled = Instant::now();
+        Ok(())
+    }
+
+    fn write_up(&mut self, ends: &[End]) -> Result<(Vec<Delivery>, RecordBatch), EncodeError> {
+        let now = self.context.clock.now_ms();
+        let mut letters = RecordBatch::default();
+        let mut deliveries = Vec::with_capacity(ends.len());
+        for end in ends {
+            match end {
+                End::Unreadable(unreadable) => {
+                    let (record, refusal) = unreadable.as_ref();
+                    self.give_up(record, refusal, now, &mut letters)?;
+                }
+                End::Reported(ended) => {
+                    deliveries.push(self.delivery(ended, now));
+                    if let Some(why) = &ended.undeliverable {
+                        self.give_up(&ended.message.record, &refusal(why), now, &mut letters)?;
+                    }
+                }
+            }
+        }
+        Ok((deliveries, letters))
+    }
+
+    fn delivery(&self, ended: &Ended, now: i64) -> Delivery {
+        let name = self.targets.get(ended.webhook).map(|target| &target.name);
+        Delivery {
+            escalation_id: ended.message.id,
+            channel: name.cloned().unwrap_or_default(),
+            status: match ended.undeliverable {
+                None => Status::Delivered,
+                Some(_) => Status::Undeliverable,
+            },
+            attempts: ended.attempts,
+            updated_at_ms: now,
+            detail: ended.undeliverable.clone().unwrap_or_default(),
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        record: &Record,
+        refusal: &Refusal,
+        now: i64,
+        letters: &mut RecordBatch,
+    ) -> Result<(), EncodeError> {
+        let letter = dead_letter(record, refusal, Millis(now));
+        let key = record.position.to_string();
+        let encoder = &mut self.encoder;
+        letters.push_with(
+            Topic::DeadLetters,
+            record.position.partition,
+            now,
+            key.as_bytes(),
+            |out| encoder.encode(Contract::DeadLetter, &letter, out),
+        )
+    }
+
+    /// Waits for the attempts under way and commits what they delivered. What is between two
+    /// attempts is left to the next life.
+    fn drain(mut self) -> Result<(), Crash> {
+        self.channels.drain();
+        self.hear(Instant::now() + limits().drain_deadline);
+        self.settle()
+    }
+
+    fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
+        let log = &self.context.log;
+        let mut starts = Vec::new();
+        for partition in partitions.iter().copied() {
+            let offset = match log.committed(GROUP, Topic::Escalations, partition)? {
+                Some(offset) => offset,
+                None => log.beginning(Topic::Escalations, partition)?,
+            };
+            starts.push(Position {
+                topic: Topic::Escalations,
+                partition,
+                offset,
+            });
+            self.ledger.start(partition, offset);
+            self.fetched_to.insert(partition, offset);
+        }
+        self.consumer.start(&starts)?;
+        // says that commits work before anything is sent: with a full disk each life would
+        // otherwise deliver a window of escalations once more
+        self.consumer.commit(&starts)?;
+        self.part.ready();
+        Ok(())
+    }
+
+    /// What has ended is committed; what has not is cancelled and is the next owner's.
+    fn revoked(&mut self, lost: bool) -> Result<(), Crash> {
+        self.hear(Instant::now());
+        if !lost {
+            self.settle()?;
+        }
+        self.consumer.release();
+        self.channels = Channels::start(&self.context.runtime, self.targets, self.seed);
+        self.ledger = Ledger::default();
+        self.ends.clear();
+        self.backlog.clear();
+        self.paused.clear();
+        self.fetched_to.clear();
+        self.part.not_ready("no partitions assigned");
+        Ok(())
+    }
+
+    /// Lag by webhook: what is not fetched, what waits here, what has not come to its end there.
+    fn measure_if_due(&mut self) {
+        if self.measured.elapsed() < MEASURE {
+            return;
+        }
+        self.measured = Instant::now();
+        let mut waiting: i64 = 0;
+        for (partition, next) in &self.fetched_to {
+            if let Ok(end) = self.context.log.end(Topic::Escalations, *partition) {
+                waiting += (end - next).max(0);
+            }
+        }
+        let backlog: usize = self.backlog.values().map(VecDeque::len).sum();
+        for (name, pending) in self.channels.pending() {
+            let lag = waiting as f64 + (backlog + pending) as f64;
+            gauge!(metric::SINK_LAG_RECORDS, "sink" => name.to_owned()).set(lag);
+        }
+    }
+}
+
+impl End {
+    fn position(&self) -> Position {
+        match self {
+            End::Reported(ended) => ended.message.record.position,
+            End::Unreadable(unreadable) => unreadable.0.position,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The notify sink: every escalation to every webhook, at least once.
+//!
+//! ```text
+//!  escalations ─► poll ─► ledger ─┬─► channel of webhook 1 ─► POST, signed ─┐
+//!                   ▲             └─► channel of webhook 2 ─► POST, signed ─┤
+//!                   │ no room: pause                                        │ delivered, or
+//!                   │                                                       │ given up
+//!  commit ◄─ dead letters ◄─ record ◄───────────────── ended ◄──────────────┘
+//!  └──────── the sink's thread ─────────┘       └──── tasks on the runtime ────┘
+//! ```
+//!
+//! - **At least once.** A position is committed only when every escalation before it was delivered
+//!   to every webhook or is a dead letter. A crash repeats what was not committed, with the same id
+//!   and the same body to the byte; receivers tell repeats by `webhook-id`.
+//! - **Crash-only.** When the log or the delivery log fails, the consumer and all that is under way
+//!   are dropped, and the next life begins, after a pause, from what is committed.
+//! - **Bounded.** `ledger` holds at most 1,024 escalations (16 MiB) under way and lets no
+//!   partition go more than 16,384 ahead of its oldest one; one poll's records wait beside it; per
+//!   webhook 16 attempts are under way. When there is no room nothing is polled: lag grows on the
+//!   log, and scoring is not touched. A receiver that is down therefore holds up the others once a
+//!   window of its escalations waits, for as long as its retry schedule takes to give them up.
+//! - **Left alone.** A receiver that fails ten times in a row is asked ever more rarely (`breaker`);
+//!   its part `notify/<name>` is not ready until it takes something again.
+//! - **Kept in.** Addresses outside the public internet are not connected to unless a webhook says
+//!   `allow_private` (`address`); redirects are not followed; no proxy is used.
+
+mod address;
+mod attempt;
+mod backoff;
+mod breaker;
+mod channel;
+mod channels;
+mod ledger;
+mod life;
+mod message;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use self::attempt::Endpoint;
+use self::backoff::Backoff;
+use self::channels::Target;
+use self::life::{Crash, Life};
+use crate::config::{Webhook, limits};
+use crate::event::Topic;
+use crate::log::{Log, LogError};
+use crate::telemetry::{Clock, Health, Part, Stop};
+
+/// Name of the sink's consumer group.
+pub const GROUP: &str = "weir.notify";
+
+/// A life that lasted that long was a good one: the next trouble is a new one.
+const GOOD_LIFE: Duration = Duration::from_secs(60);
+
+/// How an escalation ended at a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// the receiver has it
+    Delivered,
+    /// it was given up, and there is a dead letter
+    Undeliverable,
+}
+
+impl Status {
+    /// The name in the `delivery` table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Delivered => "delivered",
+            Status::Undeliverable => "undeliverable",
+        }
+    }
+}
+
+/// A line of the delivery log. Its key is (`escalation_id`, `channel`); after a crash the same line
+/// may come again, and the later one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// the escalation
+    pub escalation_id: Uuid,
+    /// name of the webhook
+    pub channel: String,
+    /// how it ended
+    pub status: Status,
+    /// attempts made in the life in which it ended
+    pub attempts: u32,
+    /// when it was recorded, milliseconds since 1970
+    pub updated_at_ms: i64,
+    /// why it is undeliverable; empty where it was delivered
+    pub detail: String,
+}
+
+/// Why deliveries could not be recorded.
+pub type RecordError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Records deliveries durably before it returns. Called by the sink's thread, some five times a
+/// second; an error makes the sink start again.
+pub type RecordDeliveries = dyn Fn(Vec<Delivery>) -> Result<(), RecordError> + Send + Sync;
+
+/// What the sink works with.
+#[derive(Clone)]
+pub struct NotifyContext {
+    /// the log
+    pub log: Arc<dyn Log>,
+    /// the time that signatures carry
+    pub clock: Clock,
+    /// where the parts `notify` and `notify/<name of a webhook>` say whether they are ready
+    pub health: Health,
+    /// the wish to stop
+    pub stop: Stop,
+    /// where requests are made; needs tokio's I/O and time
+    pub runtime: Handle,
+    /// the delivery log
+    pub record: Arc<RecordDeliveries>,
+    /// seed of the jitter between attempts; should differ between processes
+    pub seed: u64,
+}
+
+/// Why the sink does not start, or ended for good.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// not a URL that can be posted to
+    #[error("webhook {0}: url cannot be read, expected such as https://example.com/hook")]
+    Url(String),
+    /// not a secret
+    #[error("webhook {webhook}: secret cannot be read, {expected}")]
+    Secret {
+        /// its name
+        webhook: String,
+        /// the form of a secret
+        expected: &'static str,
+    },
+    /// an address that is not public
+    #[error("webhook {webhook}: {why}")]
+    Address {
+        /// its name
+        webhook: String,
+        /// which address
+        why: String,
+    },
+    /// no HTTP client, for instance because the system has no trusted root certificates
+    #[error("webhook {webhook}: cannot make an HTTP client: {why}")]
+    Client {
+        /// its name
+        webhook: String,
+        /// why not
+        why: String,
+    },
+    /// the thread could not be started
+    #[error("cannot start the notify sink: {0}")]
+    Thread(std::io::Error),
+    /// the log is closed for good
+    #[error("the log failed for good: {0}")]
+    Log(LogError),
+    /// the thread ended without a word
+    #[error("the notify sink ended without a word")]
+    Lost,
+}
+
+/// Starts the sink.
+#[derive(Clone, Copy, Debug)]
+pub struct Notify;
+
+impl Notify {
+    /// Checks the webhooks and starts the sink's thread, which runs until a stop is wanted.
+    ///
+    /// # Errors
+    /// When a webhook can never work, or the thread cannot be started.
+    pub fn start(
+        context: NotifyContext,
+        webhooks: Vec<Webhook>,
+    ) -> Result<NotifyHandle, NotifyError> {
+        let targets = webhooks
+            .into_iter()
+            .map(|webhook| target(&context, webhook))
+            .collect::<Result<Vec<_>, _>>()?;
+        let log = Arc::clone(&context.log);
+        let part = context.health.part("notify");
+        let thread = std::thread::Builder::new()
+            .name("weir-notify".into())
+            .spawn(move || {
+                let ended = live_again(&context, &targets, &part);
+                match &ended {
+                    Ok(()) => part.not_ready("ended"),
+                    Err(error) => part.not_ready(error.to_string()),
+                }
+                ended
+            })
+            .map_err(NotifyError::Thread)?;
+        Ok(NotifyHandle { thread, log })
+    }
+}
+
+fn target(context: &NotifyContext, webhook: Webhook) -> Result<Target, NotifyError> {
+    let endpoint = Endpoint::new(&webhook, context.clock.clone())?;
+    Ok(Target {
+        endpoint: Arc::new(endpoint),
+        backoff: Backoff::new(&webhook),
+        part: context.health.part(format!("notify/{}", webhook.name)),
+        name: webhook.name,
+    })
+}
+
+/// The running sink. Dropped, it goes on until a stop is wanted.
+pub struct NotifyHandle {
+    thread: JoinHandle<Result<(), NotifyError>>,
+    log: Arc<dyn Log>,
+}
+
+impl std::fmt::Debug for NotifyHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NotifyHandle")
+    }
+}
+
+impl NotifyHandle {
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until it has ended, which takes at most the drain deadline after a stop was wanted,
+    /// and the time the log takes for a last commit.
+    ///
+    /// # Errors
+    /// When it ended for good although nobody wanted it to.
+    pub fn join(self) -> Result<(), NotifyError> {
+        self.thread.join().unwrap_or(Err(NotifyError::Lost))
+    }
+
+    /// Whether everything that is in the escalations topic now was delivered or is a dead letter,
+    /// and is committed. False while the log cannot say.
+    pub fn caught_up(&self) -> bool {
+        is_caught_up(self.log.as_ref()).unwrap_or(false)
+    }
+}
+
+/// Asks the log and not the sink, so that it holds across crashes and processes.
+fn is_caught_up(log: &dyn Log) -> Result<bool, LogError> {
+    let topic = Topic::Escalations;
+    for partition in 0..log.partitions(topic)? {
+        let end = log.end(topic, partition)?;
+        let at = match log.committed(GROUP, topic, partition)? {
+            Some(offset) => offset,
+            None => log.beginning(topic, partition)?,
+        };
+        if at < end {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The sink's lives: started again after a crash, ended for good with the log.
+fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Result<(), NotifyError> {
+    let mut backoff = limits().restart_backoff;
+    for life in 0.. {
+        let began = Instant::now();
+        // another seed each time, or lives that crash early would all draw the same
+        let seed = context.seed.wrapping_add(life << 32);
+        let ended = Life::begin(context, targets, part, seed)
+            .map_err(Crash::from)
+            .and_then(Life::run);
+        let crash = match ended {
+            Ok(()) => return Ok(()),
+            Err(Crash::Log(LogError::Closed)) => return Err(NotifyError::Log(LogError::Closed)),
+            Err(crash) => crash,
+        };
+        if began.elapsed() > GOOD_LIFE {
+            backoff = limits().restart_backoff;
+        }
+        tracing::error!(%crash, ?backoff, "notify sink crashed, starting again");
+        part.not_ready(format!("{crash}; starting again"));
+        if context.stop.wait(backoff) {
+            return Ok(());
+        }
+        backoff = (backoff * 2).min(limits().restart_backoff_max);
+    }
+    Ok(())
+}
