@@ -30,18 +30,13 @@ fn cpu(whole: bool) -> Duration {
     // the first figure of schedstat is nanoseconds on a core
     let read = |path: String| -> u64 {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.split_whitespace()
-            .next()
-            .and_then(|ns| ns.parse().ok())
-            .unwrap_or(0)
+        text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
     };
     if !whole {
         return Duration::from_nanos(read("/proc/thread-self/schedstat".into()));
     }
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has /proc");
-    let total = tasks
-        .flatten()
-        .map(|task| read(format!("{}/schedstat", task.path().display())));
+    let total = tasks.flatten().map(|task| read(format!("{}/schedstat", task.path().display())));
     Duration::from_nanos(total.sum())
 }
 
@@ -59,56 +54,31 @@ impl Table {
     }
 
     fn print(&mut self) {
-        println!(
-            "{:<28} {:>10} {:>10} {:>10}",
-            "step", "ns/event", "least", "most"
-        );
+        println!("{:<28} {:>10} {:>10} {:>10}", "step", "ns/event", "least", "most");
         for (step, times) in &mut self.0 {
             times.sort_by(f64::total_cmp);
             let (least, most) = (times[0], times[times.len() - 1]);
-            println!(
-                "{step:<28} {:>10.0} {least:>10.0} {most:>10.0}",
-                times[times.len() / 2]
-            );
+            println!("{step:<28} {:>10.0} {least:>10.0} {most:>10.0}", times[times.len() / 2]);
         }
     }
 }
 
 /// The simulated events as records of one partition, in the order they happened.
 fn records() -> Vec<Record> {
-    let settings = Settings {
-        accounts: 5_000,
-        ..Settings::default()
-    };
+    let settings = Settings { accounts: 5_000, ..Settings::default() };
     let simulator = Simulator::new(settings).expect("default settings are valid");
     let mut encoder = Encoder::default();
     let mut ends: HashMap<Topic, i64> = HashMap::new();
     let record = |event: weir::event::Event<'_>| {
         let mut payload = Vec::new();
-        encoder
-            .encode_event(&event, &mut payload)
-            .expect("simulated events fit their contract");
+        encoder.encode_event(&event, &mut payload).expect("simulated events fit their contract");
         let topic = event.kind().topic();
         let offset = ends.entry(topic).or_default();
-        let position = Position {
-            topic,
-            partition: 0,
-            offset: *offset,
-        };
+        let position = Position { topic, partition: 0, offset: *offset };
         *offset += 1;
-        Record::new(
-            position,
-            event.event_time().0,
-            Some(event.key().as_bytes()),
-            &payload,
-            vec![],
-        )
+        Record::new(position, event.event_time().0, Some(event.key().as_bytes()), &payload, vec![])
     };
-    simulator
-        .take(EVENTS)
-        .map(|simulated| simulated.event)
-        .map(record)
-        .collect()
+    simulator.take(EVENTS).map(|simulated| simulated.event).map(record).collect()
 }
 
 fn main() {
@@ -145,9 +115,7 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
         .iter()
         .map(|record| decoder.decode(record).expect("simulated events are valid"))
         .collect();
-    table.time("merge", records.len(), false, || {
-        merge(records.to_vec(), &decoded)
-    });
+    table.time("merge", records.len(), false, || merge(records.to_vec(), &decoded));
 
     let mut state = State::default();
     let mut features = Features::default();
@@ -173,11 +141,7 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
         apply += between - before;
         read += cpu(false) - between;
         for (decoded, key) in decoded.iter().zip(&keys) {
-            values.push(
-                features
-                    .after(state.account(key), decoded.event.event_time())
-                    .to_vec(),
-            );
+            values.push(features.after(state.account(key), decoded.event.event_time()).to_vec());
         }
     }
     let per_event = |time: Duration| time.as_nanos() as f64 / EVENTS as f64;
@@ -192,9 +156,7 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
 }
 
 fn merge(records: Vec<Record>, decoded: &[Decoded<'_>]) {
-    let mut lanes = Lanes::new(Merge::Live {
-        wait: Duration::ZERO,
-    });
+    let mut lanes = Lanes::new(Merge::Live { wait: Duration::ZERO });
     let inputs = Topic::INPUTS.map(|topic| (topic, 0, i64::MAX));
     lanes.add(0, &inputs);
     let now = Instant::now();
@@ -240,16 +202,11 @@ fn decide(
                 },
             })
             .collect();
-        table.time(
-            &format!("rules, {}", kind.label()),
-            cases.len(),
-            false,
-            || {
-                for case in &cases {
-                    black_box(engine.decide(case));
-                }
-            },
-        );
+        table.time(&format!("rules, {}", kind.label()), cases.len(), false, || {
+            for case in &cases {
+                black_box(engine.decide(case));
+            }
+        });
         if kind != Kind::Transaction {
             continue;
         }
@@ -259,9 +216,7 @@ fn decide(
         table.time("encode a decision", decisions.len(), false, || {
             for decision in &decisions {
                 out.clear();
-                encoder
-                    .encode(Contract::Decision, decision, &mut out)
-                    .expect("it fits");
+                encoder.encode(Contract::Decision, decision, &mut out).expect("it fits");
                 black_box(&out);
             }
         });
@@ -279,17 +234,9 @@ fn commits(records: &[Record], table: &mut Table) {
         for chunk in records.chunks(BATCH) {
             let mut batch = RecordBatch::default();
             for record in chunk {
-                batch.push(
-                    Topic::Decisions,
-                    0,
-                    0,
-                    record.key().unwrap_or_default(),
-                    &payload,
-                );
+                batch.push(Topic::Decisions, 0, 0, record.key().unwrap_or_default(), &payload);
             }
-            let membership = Membership {
-                group: "bench".into(),
-            };
+            let membership = Membership { group: "bench".into() };
             let done = producer
                 .begin()
                 .and_then(|()| producer.send(&batch))

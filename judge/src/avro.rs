@@ -47,11 +47,7 @@ impl std::fmt::Display for Undecodable {
         match self {
             Undecodable::Malformed(what) => write!(f, "malformed: {what}"),
             Undecodable::UnknownSchema(fingerprint) => {
-                write!(
-                    f,
-                    "unknown_schema: {:016x}",
-                    u64::from_le_bytes(*fingerprint)
-                )
+                write!(f, "unknown_schema: {:016x}", u64::from_le_bytes(*fingerprint))
             }
             other => f.write_str(other.code()),
         }
@@ -90,10 +86,7 @@ impl Decoder<'_> {
             Some(Writer::Incompatible) => return Err(Undecodable::Incompatible),
             Some(Writer::Readable(reader)) => reader,
         };
-        let mut body = Body {
-            rest: &payload[FRAME_BYTES..],
-            starved: false,
-        };
+        let mut body = Body { rest: &payload[FRAME_BYTES..], starved: false };
         let value = reader.read_value(&mut body);
         let malformed = |what: &str| Err(Undecodable::Malformed(what.to_owned()));
         match value {

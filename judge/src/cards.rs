@@ -86,12 +86,9 @@ mod tests {
 
     #[test]
     fn a_token_is_a_card_number_by_length_and_check_digit() {
-        for card in [
-            "4111111111111111",
-            "4111-1111-1111-1111",
-            "4222222222222",
-            "6304 0000 0000 0000 000",
-        ] {
+        for card in
+            ["4111111111111111", "4111-1111-1111-1111", "4222222222222", "6304 0000 0000 0000 000"]
+        {
             assert!(is_card_number(card), "{card}");
         }
         for token in [
@@ -109,10 +106,7 @@ mod tests {
     #[test]
     fn a_card_number_is_found_in_a_text_beside_other_digits() {
         for (text, card) in [
-            (
-                "my card 4111 1111 1111 1111 was",
-                Some("4111 1111 1111 1111"),
-            ),
+            ("my card 4111 1111 1111 1111 was", Some("4111 1111 1111 1111")),
             ("x4111111111111111y", Some("4111111111111111")),
             ("4111-1111-1111-1111 12 25", Some("4111-1111-1111-1111")),
             ("7 4111111111111111", Some("4111111111111111")),

@@ -42,13 +42,8 @@ impl Topic {
     ];
 
     /// The inputs.
-    pub const INPUTS: [Topic; 5] = [
-        Topic::Transactions,
-        Topic::Disputes,
-        Topic::Chats,
-        Topic::Invoices,
-        Topic::Labels,
-    ];
+    pub const INPUTS: [Topic; 5] =
+        [Topic::Transactions, Topic::Disputes, Topic::Chats, Topic::Invoices, Topic::Labels];
 
     /// The name on the log.
     pub fn name(self) -> &'static str {

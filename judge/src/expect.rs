@@ -31,19 +31,10 @@ impl std::fmt::Display for Refusal {
 }
 
 /// A panic in place of a decision.
-pub const PANICKED: Refusal = Refusal {
-    stage: "panic",
-    code: "panicked",
-};
+pub const PANICKED: Refusal = Refusal { stage: "panic", code: "panicked" };
 /// An escalation nobody took.
-pub const UNDELIVERABLE: Refusal = Refusal {
-    stage: "notify",
-    code: "undeliverable",
-};
-const CONFLICT: Refusal = Refusal {
-    stage: "dedupe",
-    code: "conflicting_duplicate",
-};
+pub const UNDELIVERABLE: Refusal = Refusal { stage: "notify", code: "undeliverable" };
+const CONFLICT: Refusal = Refusal { stage: "dedupe", code: "conflicting_duplicate" };
 
 /// What a decision must repeat of its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,20 +54,14 @@ pub struct Identity {
 /// # Errors
 /// The dead letter it must become.
 pub fn admit(decoder: &Decoder<'_>, record: &LogRecord) -> Result<Identity, Refusal> {
-    let decode = |code| Refusal {
-        stage: "decode",
-        code,
-    };
+    let decode = |code| Refusal { stage: "decode", code };
     if record.payload.len() > PAYLOAD_BYTES_MAX {
         return Err(decode("too_large"));
     }
     let decoded = decoder.decode(&record.payload);
     let fields = decoded.map_err(|why: Undecodable| decode(why.code()))?;
     match refusal_of(&fields, record) {
-        Some(code) => Err(Refusal {
-            stage: "validate",
-            code,
-        }),
+        Some(code) => Err(Refusal { stage: "validate", code }),
         None => Ok(Identity {
             event_id: fields.text("event_id").into(),
             tenant: fields.text("tenant").into(),
@@ -207,10 +192,7 @@ struct Entry {
 impl Rings {
     /// No account seen yet.
     pub fn new(horizon: Horizon) -> Rings {
-        Rings {
-            horizon,
-            by_account: HashMap::new(),
-        }
+        Rings { horizon, by_account: HashMap::new() }
     }
 
     /// What is known of the event's id now.

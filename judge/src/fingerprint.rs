@@ -12,9 +12,8 @@ use serde_json::Value;
 pub type Fingerprint = [u8; 8];
 
 const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
-const PRIMITIVES: [&str; 8] = [
-    "null", "boolean", "int", "long", "float", "double", "bytes", "string",
-];
+const PRIMITIVES: [&str; 8] =
+    ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
 /// The fingerprint of a schema.
 pub fn fingerprint(schema: &Value) -> Fingerprint {
@@ -136,11 +135,7 @@ mod tests {
                 -3_434_872_931_120_570_953,
             ),
         ] {
-            assert_eq!(
-                i64::from_le_bytes(fingerprint(&schema)),
-                expected,
-                "{schema}"
-            );
+            assert_eq!(i64::from_le_bytes(fingerprint(&schema)), expected, "{schema}");
         }
     }
 

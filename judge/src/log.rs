@@ -94,10 +94,8 @@ impl SqliteLog {
     pub fn open(folder: &Path) -> Result<SqliteLog, Unreadable> {
         let path = folder.join("weir.db");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        std::fs::metadata(&path).map_err(|source| Unreadable::File {
-            path: path.clone(),
-            source,
-        })?;
+        std::fs::metadata(&path)
+            .map_err(|source| Unreadable::File { path: path.clone(), source })?;
         let open = Unreadable::sqlite("open weir.db");
         let connection = Connection::open_with_flags(&path, flags).map_err(open)?;
         let begin = Unreadable::sqlite("begin reading weir.db");
@@ -323,13 +321,8 @@ impl Records<'_> {
                  AND id < ?3 ORDER BY id LIMIT ?4",
             )
             .map_err(Unreadable::sqlite(doing))?;
-        let limits = params![
-            base,
-            base + self.next,
-            base + self.until,
-            BATCHES_PER_QUERY,
-            self.started
-        ];
+        let limits =
+            params![base, base + self.next, base + self.until, BATCHES_PER_QUERY, self.started];
         let mut rows = statement.query(limits).map_err(Unreadable::sqlite(doing))?;
         self.started = true;
         let before = self.next;
@@ -339,14 +332,9 @@ impl Records<'_> {
             let body = row.get_ref(2).map_err(Unreadable::sqlite(doing))?;
             // text or null in its place is damage like any other
             let body = body.as_blob().unwrap_or_default();
-            if let Err(what) = unpack(
-                self.topic,
-                self.partition,
-                first,
-                count,
-                body,
-                &mut self.ready,
-            ) {
+            if let Err(what) =
+                unpack(self.topic, self.partition, first, count, body, &mut self.ready)
+            {
                 self.ready.push_back(Err(format!(
                     "{}/{}@{first}: the batch of {count} records is damaged: {what}",
                     self.topic.name(),

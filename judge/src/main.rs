@@ -95,10 +95,7 @@ fn judge(cli: &Cli) -> Result<Report, Unreadable> {
     let schemas = Schemas::load(&cli.schemas)?;
     let options = Options {
         data: cli.data.clone(),
-        horizon: Horizon {
-            ids: cli.dedupe_ids,
-            age_max_ms: i64::from(cli.dedupe_hours) * HOUR_MS,
-        },
+        horizon: Horizon { ids: cli.dedupe_ids, age_max_ms: i64::from(cli.dedupe_hours) * HOUR_MS },
         allow_behind: cli.allow_behind,
         panics_max: cli.panics_max,
         webhook_log: cli.webhook_log.clone(),

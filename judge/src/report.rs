@@ -99,10 +99,7 @@ pub struct Report {
 
 impl Default for Report {
     fn default() -> Self {
-        Report {
-            tallies: vec![Tally::default(); Check::ALL.len()],
-            endings: BTreeMap::new(),
-        }
+        Report { tallies: vec![Tally::default(); Check::ALL.len()], endings: BTreeMap::new() }
     }
 }
 
@@ -174,27 +171,13 @@ impl Report {
     }
 
     fn write_endings(&self, out: &mut String) {
-        let head = [
-            "records",
-            "decisions",
-            "labels",
-            "duplicates",
-            "refused",
-            "panicked",
-            "unread",
-        ];
+        let head =
+            ["records", "decisions", "labels", "duplicates", "refused", "panicked", "unread"];
         let _ = write!(out, "{:<14}", "topic");
         let _ = writeln!(out, "{}", head.map(|name| format!(" {name:>10}")).concat());
         for (topic, e) in &self.endings {
-            let row = [
-                e.records,
-                e.decisions,
-                e.labels,
-                e.duplicates,
-                e.refused,
-                e.panicked,
-                e.unread,
-            ];
+            let row =
+                [e.records, e.decisions, e.labels, e.duplicates, e.refused, e.panicked, e.unread];
             let _ = write!(out, "{:<14}", topic.name());
             let _ = writeln!(out, "{}", row.map(|count| format!(" {count:>10}")).concat());
         }
@@ -214,11 +197,8 @@ impl Report {
     }
 
     fn write_checks(&self, out: &mut String) {
-        let _ = writeln!(
-            out,
-            "\n{:<20} {:>10} {:>8}  what it proves",
-            "check", "checked", "failed"
-        );
+        let _ =
+            writeln!(out, "\n{:<20} {:>10} {:>8}  what it proves", "check", "checked", "failed");
         for (check, tally) in self.rows() {
             let (name, claim) = (check.name(), check.claim());
             let (checked, failed) = (tally.checked, tally.failed);

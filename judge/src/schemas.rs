@@ -149,24 +149,16 @@ impl Schemas {
             };
             (writer.fingerprint, reads)
         });
-        Ok(Decoder {
-            writers: writers.collect(),
-        })
+        Ok(Decoder { writers: writers.collect() })
     }
 }
 
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
-    let unreadable = |source| Unreadable::File {
-        path: folder.to_owned(),
-        source,
-    };
+    let unreadable = |source| Unreadable::File { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "avsc")
-        {
+        if path.extension().is_some_and(|extension| extension == "avsc") {
             files.push(path);
         }
     }
@@ -175,23 +167,15 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 }
 
 fn load_one(path: &Path) -> Result<Known, Unreadable> {
-    let text = std::fs::read_to_string(path).map_err(|source| Unreadable::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    let schema = Schema::parse_str(&text).map_err(|source| Unreadable::Schema {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Unreadable::File { path: path.to_owned(), source })?;
+    let schema = Schema::parse_str(&text)
+        .map_err(|source| Unreadable::Schema { path: path.to_owned(), source: Box::new(source) })?;
     // it parsed as a schema, so it parses as JSON
     let json = serde_json::from_str(&text).unwrap_or_default();
     let fingerprint = fingerprint::fingerprint(&json);
     let name = schema.name().map(ToString::to_string).unwrap_or_default();
-    Ok(Known {
-        fingerprint,
-        name,
-        schema,
-    })
+    Ok(Known { fingerprint, name, schema })
 }
 
 /// `None` when the writer's schema cannot be resolved to the contract.

@@ -135,21 +135,12 @@ pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
         decoders.insert(topic, schemas.decoder(topic)?);
     }
     // held until the end: it keeps the snapshot that the bounds were taken from
-    let other_log = options
-        .compare
-        .as_deref()
-        .map(SqliteLog::open)
-        .transpose()?;
+    let other_log = options.compare.as_deref().map(SqliteLog::open).transpose()?;
     let other = match (&options.compare, &other_log) {
         (Some(path), Some(log)) => Some(Other::new(path, log, schemas)?),
         _ => None,
     };
-    let case = Case {
-        options,
-        bounds: log.bounds()?,
-        decoders,
-        other,
-    };
+    let case = Case { options, bounds: log.bounds()?, decoders, other };
     let mut findings = Findings::default();
     check_log(&case, &mut findings.report);
     check_positions(&case, &mut findings.report);
@@ -175,10 +166,7 @@ fn check_log(case: &Case<'_>, report: &mut Report) {
         let found = case.bounds.partitions.get(&topic).copied().unwrap_or(0);
         if found != expected {
             report.fail(Check::Log, || {
-                format!(
-                    "{} has {found} partitions, expected {expected}",
-                    topic.name()
-                )
+                format!("{} has {found} partitions, expected {expected}", topic.name())
             });
         }
     }
@@ -228,22 +216,14 @@ fn judge_partitions(case: &Case<'_>) -> Result<Vec<Findings>, Unreadable> {
                 return Ok(done);
             }
             let log = &log;
-            let part = Part {
-                case,
-                log,
-                partition,
-            };
+            let part = Part { case, log, partition };
             done.push((partition, judge(&part)?));
         }
     };
     let done: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..case.options.threads.max(1))
-            .map(|_| scope.spawn(work))
-            .collect();
+        let threads: Vec<_> = (0..case.options.threads.max(1)).map(|_| scope.spawn(work)).collect();
         let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .map(|result| result.unwrap_or(Err(Unreadable::Thread)))
-            .collect()
+        joined.map(|result| result.unwrap_or(Err(Unreadable::Thread))).collect()
     });
     let mut findings = Vec::new();
     for of_thread in done {

@@ -1,11 +1,7 @@
 //! Each mutation of a right folder must fail, and under the name of the check it breaks: a judge
 //! that cannot fail is worth nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a broken fixture is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
 mod fixture;
 
@@ -26,25 +22,18 @@ fn after_sql(name: &str, sql: &str) -> fixture::Verdict {
 }
 
 fn set(fields: &mut Fields, name: &str, value: impl Into<Value>) {
-    assert!(
-        fields.insert(name.to_owned(), value.into()).is_some(),
-        "{name} is new"
-    );
+    assert!(fields.insert(name.to_owned(), value.into()).is_some(), "{name} is new");
 }
 
 /// Sets a field inside `source`.
 fn set_source(fields: &mut Fields, name: &str, value: Value) {
-    let Some(Value::Record(source)) = fields.get_mut("source") else {
-        panic!("no source")
-    };
+    let Some(Value::Record(source)) = fields.get_mut("source") else { panic!("no source") };
     source.iter_mut().find(|(of, _)| of == name).unwrap().1 = value;
 }
 
 fn number_of(world: &World, outcome: &str) -> usize {
     let mut decisions = world.decisions.iter();
-    decisions
-        .position(|d| get(&d.fields, "outcome") == outcome)
-        .unwrap()
+    decisions.position(|d| get(&d.fields, "outcome") == outcome).unwrap()
 }
 
 #[test]
@@ -63,42 +52,25 @@ fn the_log() {
         "log_cut",
         "UPDATE batch SET body = substr(body, 1, length(body) - 1) WHERE id = (8 << 55)",
     )
-    .fails(
-        &["log", "rollups", "store_rollups"],
-        "the batch of 2 records is damaged",
-    );
-    after_sql(
-        "log_stray",
-        "INSERT INTO batch VALUES ((5 << 55) | (3 << 43), 1, x'')",
-    )
-    .fails(&["log"], "1 batches belong to no partition");
-    after_sql(
-        "log_partitions",
-        "UPDATE topic SET partitions = 3 WHERE name = 'decisions'",
-    )
-    .fails(&["log"], "partitions, expected 3");
-    after_sql(
-        "log_other_topic",
-        "INSERT INTO topic VALUES (9, 'weir.touches', 2)",
-    )
-    .holds();
+    .fails(&["log", "rollups", "store_rollups"], "the batch of 2 records is damaged");
+    after_sql("log_stray", "INSERT INTO batch VALUES ((5 << 55) | (3 << 43), 1, x'')")
+        .fails(&["log"], "1 batches belong to no partition");
+    after_sql("log_partitions", "UPDATE topic SET partitions = 3 WHERE name = 'decisions'")
+        .fails(&["log"], "partitions, expected 3");
+    after_sql("log_other_topic", "INSERT INTO topic VALUES (9, 'weir.touches', 2)").holds();
 }
 
 #[test]
 fn positions() {
     after_sql("positions_behind", "UPDATE position SET next = next - 1 WHERE grp = 'weir.store' AND topic = 6 AND partition = 1")
         .fails(&["positions"], "weir.store stands at escalations/1@8, the end is 9");
-    after_sql(
-        "positions_none",
-        "DELETE FROM position WHERE grp = 'weir.notify'",
-    )
-    .fails(&["positions"], "weir.notify stands at escalations/0@0");
+    after_sql("positions_none", "DELETE FROM position WHERE grp = 'weir.notify'")
+        .fails(&["positions"], "weir.notify stands at escalations/0@0");
     let ahead = World::correct().write("positions_ahead");
     let ahead = ahead.sql("UPDATE position SET next = next + 1 WHERE grp = 'weir.score' AND topic = 4 AND partition = 0");
-    ahead.judge(&["--allow-behind"]).fails(
-        &["positions"],
-        "weir.score stands at transactions/0@8, the end is 7",
-    );
+    ahead
+        .judge(&["--allow-behind"])
+        .fails(&["positions"], "weir.score stands at transactions/0@8, the end is 7");
 }
 
 #[test]
@@ -116,10 +88,7 @@ fn a_record_that_is_lost_or_ends_twice() {
         world.decisions.push(twice);
         world.roll_up();
     })
-    .fails(
-        &["conservation", "decisions"],
-        "its source transactions/0@0 has 2 decisions",
-    );
+    .fails(&["conservation", "decisions"], "its source transactions/0@0 has 2 decisions");
     judged("lost_dead_letter", |world| drop(world.letters.remove(3))).fails(
         &["conservation"],
         "disputes/0@4 is to be refused: found 0 decisions and 0 dead letters",
@@ -129,26 +98,15 @@ fn a_record_that_is_lost_or_ends_twice() {
     })
     .fails(&["conservation"], "found 0 decisions and 2 dead letters");
     judged("decided_and_dead", |world| {
-        let place = fixture::Place {
-            topic: "transactions",
-            partition: 0,
-            offset: 0,
-        };
+        let place = fixture::Place { topic: "transactions", partition: 0, offset: 0 };
         world.letter(&place, "decode", "malformed");
     })
     .fails(&["conservation"], "found 1 decisions and 1 dead letters");
     judged("panic_of_a_duplicate", |world| {
-        let place = fixture::Place {
-            topic: "transactions",
-            partition: 0,
-            offset: 4,
-        };
+        let place = fixture::Place { topic: "transactions", partition: 0, offset: 4 };
         world.letter(&place, "panic", "panicked");
     })
-    .fails(
-        &["conservation"],
-        "is a duplicate: found 0 decisions and 1 dead letters",
-    );
+    .fails(&["conservation"], "is a duplicate: found 0 decisions and 1 dead letters");
 }
 
 #[test]
@@ -163,18 +121,11 @@ fn more_panics_than_allowed() {
 fn duplicates_and_conflicts() {
     judged("duplicate_decided", |world| {
         let first = event("transactions", "1000000000000000", "transactions-0");
-        let place = fixture::Place {
-            topic: "transactions",
-            partition: 0,
-            offset: 4,
-        };
+        let place = fixture::Place { topic: "transactions", partition: 0, offset: 4 };
         world.decide(&place, &first, "ALLOW", &[]);
         world.roll_up();
     })
-    .fails(
-        &["conservation", "decisions"],
-        "transactions/0@4 is a duplicate: found 1 decisions",
-    );
+    .fails(&["conservation", "decisions"], "transactions/0@4 is a duplicate: found 1 decisions");
     judged("conflict_not_dead_lettered", |world| {
         drop(world.letters.remove(0));
     })
@@ -186,42 +137,19 @@ fn duplicates_and_conflicts() {
         world.letters.remove(0);
         let other = event("transactions", "1000000000000000", "transactions-0")
             .with("amount_minor", Value::Long(7));
-        let place = fixture::Place {
-            topic: "transactions",
-            partition: 0,
-            offset: 5,
-        };
+        let place = fixture::Place { topic: "transactions", partition: 0, offset: 5 };
         world.decide(&place, &other, "ALLOW", &[]);
         world.roll_up();
     })
-    .fails(
-        &["conservation", "decisions"],
-        "its source transactions/0@5 is not an accepted event",
-    );
+    .fails(&["conservation", "decisions"], "its source transactions/0@5 is not an accepted event");
     judged("label_decided", |world| {
         let label = event("labels", "1000000000000000", "label-1");
-        let place = fixture::Place {
-            topic: "labels",
-            partition: 0,
-            offset: 0,
-        };
-        world.decide(
-            &place,
-            &label.with("transaction_id", text("tx-1")),
-            "ALLOW",
-            &[],
-        );
-        set(
-            &mut world.decisions.last_mut().unwrap().fields,
-            "kind",
-            text("TRANSACTION"),
-        );
+        let place = fixture::Place { topic: "labels", partition: 0, offset: 0 };
+        world.decide(&place, &label.with("transaction_id", text("tx-1")), "ALLOW", &[]);
+        set(&mut world.decisions.last_mut().unwrap().fields, "kind", text("TRANSACTION"));
         world.roll_up();
     })
-    .fails(
-        &["conservation", "decisions"],
-        "labels/0@0 is a label: found 1 decisions",
-    );
+    .fails(&["conservation", "decisions"], "labels/0@0 is a label: found 1 decisions");
 }
 
 #[test]
@@ -240,25 +168,13 @@ fn a_decision_beyond_the_committed_position() {
 fn dead_letters() {
     type Change = (&'static str, Value, &'static str);
     let changes: [Change; 8] = [
-        (
-            "code",
-            text("malformed"),
-            "says dedupe/malformed, expected dedupe/conflicting_duplicate",
-        ),
-        (
-            "stage",
-            text("validate"),
-            "says validate/conflicting_duplicate",
-        ),
+        ("code", text("malformed"), "says dedupe/malformed, expected dedupe/conflicting_duplicate"),
+        ("stage", text("validate"), "says validate/conflicting_duplicate"),
         ("timestamp", Value::Long(T0 + 1), "timestamp is"),
         ("payload_hash", text("00"), "payload_hash is 00"),
         ("payload_bytes", Value::Long(1), "payload_bytes is Some(1)"),
         ("payload", Value::Bytes(vec![1]), "carries another payload"),
-        (
-            "offset",
-            Value::Long(99),
-            "names transactions@99, which is not in this partition",
-        ),
+        ("offset", Value::Long(99), "names transactions@99, which is not in this partition"),
         ("topic", text("decisions"), "names topic"),
     ];
     for (name, value, because) in changes {
@@ -270,19 +186,11 @@ fn dead_letters() {
             _ => verdict.fails(&["dead_letters"], because),
         }
     }
-    judged("letter_partition", |world| world.letters[0].partition = 1).fails(
-        &["conservation", "dead_letters"],
-        "it stands in another partition",
-    );
+    judged("letter_partition", |world| world.letters[0].partition = 1)
+        .fails(&["conservation", "dead_letters"], "it stands in another partition");
     judged("letter_payload", |world| {
-        let payload = world.inputs[&("disputes", 0)]
-            .last()
-            .unwrap()
-            .payload
-            .clone();
-        world.letters[3]
-            .fields
-            .insert("payload".to_owned(), Value::Bytes(payload));
+        let payload = world.inputs[&("disputes", 0)].last().unwrap().payload.clone();
+        world.letters[3].fields.insert("payload".to_owned(), Value::Bytes(payload));
     })
     .holds();
 }
@@ -291,11 +199,7 @@ fn dead_letters() {
 fn decisions() {
     type Change = (&'static str, Value, &'static str);
     let changes: [Change; 6] = [
-        (
-            "decision_id",
-            text("6e4d1a5c-52c6-5a3e-9d0b-7c1f4b8a2e90"),
-            "decision_id is",
-        ),
+        ("decision_id", text("6e4d1a5c-52c6-5a3e-9d0b-7c1f4b8a2e90"), "decision_id is"),
         ("event_id", text("other"), "event_id is"),
         ("account_id", text("other"), "account_id is"),
         ("tenant", text("other"), "tenant is"),
@@ -334,19 +238,13 @@ fn decisions() {
         let at = number_of(world, "ALLOW");
         set_source(&mut world.decisions[at].fields, "offset", Value::Long(77));
     })
-    .fails(
-        &["conservation", "decisions"],
-        "its source transactions/0@77 is not an input record",
-    );
+    .fails(&["conservation", "decisions"], "its source transactions/0@77 is not an input record");
     judged("decision_partition", |world| {
         let at = number_of(world, "ALLOW");
         world.decisions[at].partition = 1;
         world.roll_up();
     })
-    .fails(
-        &["conservation", "decisions"],
-        "it stands in another partition than its source",
-    );
+    .fails(&["conservation", "decisions"], "it stands in another partition than its source");
 }
 
 #[test]
@@ -355,10 +253,7 @@ fn escalations() {
     judged("escalation_missing", |world| {
         drop(world.escalations.remove(0));
     })
-    .fails(
-        &["dead_letters", "escalations", "webhooks"],
-        "with outcome REVIEW, has no escalation",
-    );
+    .fails(&["dead_letters", "escalations", "webhooks"], "with outcome REVIEW, has no escalation");
     judged("escalation_missing_last", |world| {
         let last = world.escalations.pop().unwrap();
         let id = get(&last.fields, "escalation_id").to_owned();
@@ -448,11 +343,8 @@ fn stored_decisions_and_escalations() {
     ];
     for (table, check, column, value) in tables {
         let case = |what: &str| format!("store_{table}_{what}");
-        after_sql(
-            &case("missing"),
-            &format!("DELETE FROM {table} WHERE {first} {table})"),
-        )
-        .fails(&[check], "is not stored");
+        after_sql(&case("missing"), &format!("DELETE FROM {table} WHERE {first} {table})"))
+            .fails(&[check], "is not stored");
         after_sql(
             &case("byte"),
             &format!("UPDATE {table} SET record = CAST(substr(record, 1, length(record) - 1) || x'ee' AS BLOB) WHERE {first} {table})"),
@@ -477,10 +369,7 @@ fn stored_decisions_and_escalations() {
             &case("unknown"),
             &format!("INSERT INTO {table} ({table}_id, record) VALUES (zeroblob(16), x'')"),
         )
-        .fails(
-            &[check],
-            "00000000-0000-0000-0000-000000000000 is stored, but not in the topic",
-        );
+        .fails(&[check], "00000000-0000-0000-0000-000000000000 is stored, but not in the topic");
         after_sql(
             &case("id"),
             &format!("INSERT INTO {table} ({table}_id, record) VALUES ('text', x'')"),
@@ -525,26 +414,17 @@ fn of_two_records_under_one_id_the_first_is_stored() {
 #[test]
 fn stored_rollups() {
     let last = "rowid = (SELECT max(rowid) FROM rollup)";
-    after_sql(
-        "store_rollup_missing",
-        &format!("DELETE FROM rollup WHERE {last}"),
-    )
-    .fails(&["store_rollups"], "is stored as 0, expected 1");
-    after_sql(
-        "store_rollup_count",
-        &format!("UPDATE rollup SET count = count + 1 WHERE {last}"),
-    )
-    .fails(&["store_rollups"], "is stored as 2, expected 1");
+    after_sql("store_rollup_missing", &format!("DELETE FROM rollup WHERE {last}"))
+        .fails(&["store_rollups"], "is stored as 0, expected 1");
+    after_sql("store_rollup_count", &format!("UPDATE rollup SET count = count + 1 WHERE {last}"))
+        .fails(&["store_rollups"], "is stored as 2, expected 1");
     after_sql(
         "store_rollup_twice",
         &format!("INSERT INTO rollup SELECT * FROM rollup WHERE {last}"),
     )
     .fails(&["store_rollups"], "is stored as 2, expected 1");
-    after_sql(
-        "store_rollup_moved",
-        &format!("UPDATE rollup SET offset = offset + 1 WHERE {last}"),
-    )
-    .fails(&["store_rollups"], "is stored as 1, expected 0");
+    after_sql("store_rollup_moved", &format!("UPDATE rollup SET offset = offset + 1 WHERE {last}"))
+        .fails(&["store_rollups"], "is stored as 1, expected 0");
 }
 
 #[test]
@@ -582,36 +462,20 @@ fn webhooks() {
     judged("webhook_dead_but_delivered", |world| {
         world.deliveries[3].1 = "delivered";
     })
-    .fails(
-        &["webhooks"],
-        "has a dead letter, but no delivery says undeliverable",
-    );
+    .fails(&["webhooks"], "has a dead letter, but no delivery says undeliverable");
     judged("webhook_dead_letter_code", |world| {
-        set(
-            &mut world.letters.last_mut().unwrap().fields,
-            "stage",
-            text("panic"),
-        );
+        set(&mut world.letters.last_mut().unwrap().fields, "stage", text("panic"));
     })
-    .fails(
-        &["dead_letters"],
-        "says panic/undeliverable, expected notify/undeliverable",
-    );
+    .fails(&["dead_letters"], "says panic/undeliverable, expected notify/undeliverable");
     after_sql(
         "webhook_delivery_of_none",
         "UPDATE delivery SET escalation_id = zeroblob(16) WHERE rowid = 1",
     )
-    .fails(
-        &["webhooks"],
-        "delivery of 00000000-0000-0000-0000-000000000000",
-    );
+    .fails(&["webhooks"], "delivery of 00000000-0000-0000-0000-000000000000");
     let folder = World::correct().write("webhook_garbage");
     std::fs::write(folder.path.join("webhooks.jsonl"), "{}\n").unwrap();
     let verdict = folder.judge(&[]);
-    assert!(
-        verdict.code == 2 && verdict.errors.contains("line 1"),
-        "{verdict:?}"
-    );
+    assert!(verdict.code == 2 && verdict.errors.contains("line 1"), "{verdict:?}");
 }
 
 #[test]
@@ -625,17 +489,10 @@ fn card_numbers() {
             ("rule", text("velocity")),
         ]);
         let at = number_of(world, "ALLOW");
-        set(
-            &mut world.decisions[at].fields,
-            "reasons",
-            Value::Array(vec![reason]),
-        );
+        set(&mut world.decisions[at].fields, "reasons", Value::Array(vec![reason]));
         world.roll_up();
     })
-    .fails(
-        &["card_numbers"],
-        "decisions/0@0: text holds a card number beginning with 4111",
-    );
+    .fails(&["card_numbers"], "decisions/0@0: text holds a card number beginning with 4111");
     judged("card_summary", |world| {
         set(&mut world.escalations[0].fields, "summary", text(CARD));
     })
@@ -647,9 +504,7 @@ fn card_numbers() {
             .iter()
             .position(|d| get(&d.fields, "event_id") == "4111111111111111")
             .unwrap();
-        world.decisions[at]
-            .fields
-            .insert("degraded".to_owned(), Value::Array(vec![text(&own)]));
+        world.decisions[at].fields.insert("degraded".to_owned(), Value::Array(vec![text(&own)]));
     })
     .holds();
     for (name, card, leaks) in [
@@ -659,11 +514,7 @@ fn card_numbers() {
     ] {
         let verdict = judged(&format!("card_field_{name}"), |world| {
             let field = nested(&[("name", text(name)), ("value", text(card))]);
-            set(
-                &mut world.decisions[0].fields,
-                "fields",
-                Value::Array(vec![field]),
-            );
+            set(&mut world.decisions[0].fields, "fields", Value::Array(vec![field]));
         });
         match leaks {
             true => verdict.fails(&["card_numbers"], &format!("{name} holds a card number")),
@@ -673,19 +524,13 @@ fn card_numbers() {
     let letters = [
         ("message", text(CARD)),
         ("key", text("acme/4111111111111111")),
-        (
-            "headers",
-            Value::Map([("trace".to_owned(), text(CARD))].into()),
-        ),
+        ("headers", Value::Map([("trace".to_owned(), text(CARD))].into())),
     ];
     for (name, value) in letters {
         judged(&format!("card_letter_{name}"), |world| {
             world.letters[0].fields.insert(name.to_owned(), value);
         })
-        .fails(
-            &["card_numbers"],
-            &format!("dead-letters/0@0: {name} holds a card number"),
-        );
+        .fails(&["card_numbers"], &format!("dead-letters/0@0: {name} holds a card number"));
     }
     judged("card_payload", |world| {
         let key = world.inputs[&("transactions", 0)][0].key.clone();
@@ -698,15 +543,9 @@ fn card_numbers() {
             b"not a frame: 4111111111111111".to_vec(),
         );
         world.letter(&place, "decode", "unframed");
-        let payload = world.inputs[&("transactions", 0)]
-            .last()
-            .unwrap()
-            .payload
-            .clone();
+        let payload = world.inputs[&("transactions", 0)].last().unwrap().payload.clone();
         let letter = world.letters.last_mut().unwrap();
-        letter
-            .fields
-            .insert("payload".to_owned(), Value::Bytes(payload));
+        letter.fields.insert("payload".to_owned(), Value::Bytes(payload));
     })
     .fails(&["card_numbers"], "payload holds a card number");
     judged("card_webhook", |world| {
@@ -735,11 +574,7 @@ fn runs_that_differ() {
         }
         for escalation in &mut world.escalations {
             set(&mut escalation.fields, "created_at", Value::Long(5));
-            set(
-                &mut escalation.fields,
-                "due_at",
-                Value::Union(0, Box::new(Value::Null)),
-            );
+            set(&mut escalation.fields, "due_at", Value::Union(0, Box::new(Value::Null)));
         }
         world.decisions.reverse();
     });
@@ -747,11 +582,7 @@ fn runs_that_differ() {
     assert_eq!(verdict.check("compare_decisions")["checked"], 36);
     assert_eq!(verdict.check("compare_escalations")["checked"], 18);
     against("compare_score", &|world| {
-        set(
-            &mut world.decisions[0].fields,
-            "score",
-            Value::Double(0.500_000_000_000_000_1),
-        );
+        set(&mut world.decisions[0].fields, "score", Value::Double(0.500_000_000_000_000_1));
     })
     .fails(
         &["compare_decisions"],
@@ -761,24 +592,16 @@ fn runs_that_differ() {
         set(&mut world.escalations[0].fields, "summary", text("other"));
     })
     .fails(&["compare_escalations"], "summary is String");
-    against("compare_fewer", &|world| drop(world.decisions.remove(0))).fails(
-        &["compare_decisions"],
-        "decisions/0@0 is not in the other folder",
-    );
+    against("compare_fewer", &|world| drop(world.decisions.remove(0)))
+        .fails(&["compare_decisions"], "decisions/0@0 is not in the other folder");
     against("compare_more", &|world| {
         world.decided(&event("chats", "a0", "more"), "BLOCK", &[]);
     })
-    .fails(
-        &["compare_decisions", "compare_escalations"],
-        "chats/0@6 is only in the other folder",
-    );
+    .fails(&["compare_decisions", "compare_escalations"], "chats/0@6 is only in the other folder");
     against("compare_twice", &|world| {
         world.decisions.push(world.decisions[0].clone());
     })
-    .fails(
-        &["compare_decisions"],
-        "transactions/0@0 is only in the other folder",
-    );
+    .fails(&["compare_decisions"], "transactions/0@0 is only in the other folder");
 }
 
 #[test]
@@ -786,20 +609,12 @@ fn examples_stop_at_twenty_and_the_count_goes_on() {
     let verdict = judged("many", |world| {
         world.decisions.clear();
         world.escalations.clear();
-        world
-            .letters
-            .retain(|letter| get(&letter.fields, "stage") != "notify");
+        world.letters.retain(|letter| get(&letter.fields, "stage") != "notify");
         world.deliveries.clear();
         world.webhooks.clear();
         world.roll_up();
     });
     verdict.fails(&["conservation"], "is accepted");
     assert_eq!(verdict.check("conservation")["failed"], 36);
-    assert_eq!(
-        verdict.check("conservation")["examples"]
-            .as_array()
-            .unwrap()
-            .len(),
-        20
-    );
+    assert_eq!(verdict.check("conservation")["examples"].as_array().unwrap().len(), 20);
 }

@@ -1,10 +1,6 @@
 //! What is right must pass, at every boundary of the contract and not one step beyond it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a broken fixture is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
 mod fixture;
 
@@ -24,52 +20,28 @@ fn a_folder_in_which_every_record_ended_once_passes_every_check() {
     }
     let payments = &verdict.report["topics"]["transactions"];
     assert_eq!(
-        [
-            "records",
-            "decisions",
-            "duplicates",
-            "refused",
-            "panicked",
-            "unread"
-        ]
-        .map(|n| payments[n].as_u64().unwrap()),
+        ["records", "decisions", "duplicates", "refused", "panicked", "unread"]
+            .map(|n| payments[n].as_u64().unwrap()),
         [14, 10, 2, 2, 0, 0]
     );
     let chats = &verdict.report["topics"]["chats"];
-    assert_eq!(
-        (chats["decisions"].as_u64(), chats["panicked"].as_u64()),
-        (Some(10), Some(2))
-    );
+    assert_eq!((chats["decisions"].as_u64(), chats["panicked"].as_u64()), (Some(10), Some(2)));
     let labels = &verdict.report["topics"]["labels"];
-    assert_eq!(
-        (labels["labels"].as_u64(), labels["duplicates"].as_u64()),
-        (Some(2), Some(2))
-    );
+    assert_eq!((labels["labels"].as_u64(), labels["duplicates"].as_u64()), (Some(2), Some(2)));
 }
 
 #[test]
 fn an_empty_folder_holds_and_a_missing_one_is_unreadable() {
     World::default().write("holds_empty").judge(&[]).holds();
-    let gone = fixture::Folder {
-        path: "no/such/folder".into(),
-    };
+    let gone = fixture::Folder { path: "no/such/folder".into() };
     let verdict = gone.judge_plain(&[]);
     assert_eq!(verdict.code, 2);
-    assert!(
-        verdict
-            .errors
-            .contains("cannot read no/such/folder/weir.db"),
-        "{}",
-        verdict.errors
-    );
+    assert!(verdict.errors.contains("cannot read no/such/folder/weir.db"), "{}", verdict.errors);
     let folder = World::default().write("holds_format");
     let database = rusqlite::Connection::open(folder.path.join("weir.db")).unwrap();
     database.execute_batch("PRAGMA user_version = 2").unwrap();
     let verdict = folder.judge(&[]);
-    assert!(
-        verdict.code == 2 && verdict.errors.contains("format 2"),
-        "{verdict:?}"
-    );
+    assert!(verdict.code == 2 && verdict.errors.contains("format 2"), "{verdict:?}");
     let verdict = folder.judge_plain(&["--no-such-flag"]);
     assert_eq!(verdict.code, 2);
 }
@@ -84,96 +56,32 @@ fn refusals() -> Vec<(Event, &'static str, &'static str)> {
         (payment(&"i".repeat(257)), "validate", "invalid_field"),
         (payment("r1\n"), "validate", "invalid_field"),
         (payment("r2\u{85}"), "validate", "invalid_field"),
-        (
-            payment("r3").with("tenant", text("")),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r4").with("tenant", text("a/b")),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r5").with("transaction_id", text("")),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r6").with("currency", text("eur")),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r7").with("currency", text("EURO")),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r8").with("lat", Value::Double(f64::NAN)),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r9").with("lon", Value::Double(f64::INFINITY)),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            payment("r10").with("merchant_id", long(1_025)),
-            "validate",
-            "too_large",
-        ),
-        (
-            payment("r11").at(946_684_799_999),
-            "validate",
-            "time_too_early",
-        ),
-        (
-            payment("r12").at(T0 + 600_001),
-            "validate",
-            "time_in_future",
-        ),
-        (
-            payment("r13").with("card_id", text("4111-1111 1111-1111")),
-            "validate",
-            "card_number",
-        ),
+        (payment("r3").with("tenant", text("")), "validate", "invalid_field"),
+        (payment("r4").with("tenant", text("a/b")), "validate", "invalid_field"),
+        (payment("r5").with("transaction_id", text("")), "validate", "invalid_field"),
+        (payment("r6").with("currency", text("eur")), "validate", "invalid_field"),
+        (payment("r7").with("currency", text("EURO")), "validate", "invalid_field"),
+        (payment("r8").with("lat", Value::Double(f64::NAN)), "validate", "invalid_field"),
+        (payment("r9").with("lon", Value::Double(f64::INFINITY)), "validate", "invalid_field"),
+        (payment("r10").with("merchant_id", long(1_025)), "validate", "too_large"),
+        (payment("r11").at(946_684_799_999), "validate", "time_too_early"),
+        (payment("r12").at(T0 + 600_001), "validate", "time_in_future"),
+        (payment("r13").with("card_id", text("4111-1111 1111-1111")), "validate", "card_number"),
         (
             event("disputes", "a1", "r14").with("card_id", text("4222222222222")),
             "validate",
             "card_number",
         ),
-        (
-            event("disputes", "a1", "r15").with("narrative", long(65_537)),
-            "validate",
-            "too_large",
-        ),
-        (
-            event("disputes", "a1", "r16").with("dispute_id", long(257)),
-            "validate",
-            "invalid_field",
-        ),
-        (
-            event("chats", "a1", "r17").with("text", long(65_537)),
-            "validate",
-            "too_large",
-        ),
-        (
-            event("chats", "a1", "r18").with("language", long(1_025)),
-            "validate",
-            "too_large",
-        ),
+        (event("disputes", "a1", "r15").with("narrative", long(65_537)), "validate", "too_large"),
+        (event("disputes", "a1", "r16").with("dispute_id", long(257)), "validate", "invalid_field"),
+        (event("chats", "a1", "r17").with("text", long(65_537)), "validate", "too_large"),
+        (event("chats", "a1", "r18").with("language", long(1_025)), "validate", "too_large"),
         (
             event("chats", "a1", "r19").with("bot_confidence", Value::Double(f64::NAN)),
             "validate",
             "invalid_field",
         ),
-        (
-            event("labels", "a1", "r20").with("note", long(65_537)),
-            "validate",
-            "too_large",
-        ),
+        (event("labels", "a1", "r20").with("note", long(65_537)), "validate", "too_large"),
         (
             event("labels", "a1", "r21").with("subject_id", text("\u{7f}")),
             "validate",
@@ -191,22 +99,12 @@ fn refusals() -> Vec<(Event, &'static str, &'static str)> {
         ),
         // of two broken rules the first one counts
         (
-            payment("r24")
-                .with("currency", text(""))
-                .with("merchant_id", long(1_025)),
+            payment("r24").with("currency", text("")).with("merchant_id", long(1_025)),
             "validate",
             "invalid_field",
         ),
-        (
-            payment("r25").with("merchant_id", long(1_025)).at(0),
-            "validate",
-            "too_large",
-        ),
-        (
-            payment("r26").with("card_id", text("4222222222222")).at(0),
-            "validate",
-            "time_too_early",
-        ),
+        (payment("r25").with("merchant_id", long(1_025)).at(0), "validate", "too_large"),
+        (payment("r26").with("card_id", text("4222222222222")).at(0), "validate", "time_too_early"),
     ]
 }
 
@@ -261,36 +159,11 @@ fn refused_world() -> World {
     give_up(Some("acme/a2"), payload.clone(), "validate", "key_mismatch");
     give_up(Some(""), payload.clone(), "validate", "key_mismatch");
     give_up(Some(&key), vec![], "decode", "unframed");
-    give_up(
-        Some(&key),
-        vec![0xc3, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        "decode",
-        "unframed",
-    );
-    give_up(
-        Some(&key),
-        vec![0xc3, 0x01, 9, 9, 9, 9, 9, 9, 9, 9, 0],
-        "decode",
-        "unknown_schema",
-    );
-    give_up(
-        Some(&key),
-        event("chats", "a1", "k").payload(),
-        "decode",
-        "wrong_schema",
-    );
-    give_up(
-        Some(&key),
-        frame(&schema_of("decisions")),
-        "decode",
-        "wrong_schema",
-    );
-    give_up(
-        Some(&key),
-        [payload.clone(), vec![0]].concat(),
-        "decode",
-        "malformed",
-    );
+    give_up(Some(&key), vec![0xc3, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0], "decode", "unframed");
+    give_up(Some(&key), vec![0xc3, 0x01, 9, 9, 9, 9, 9, 9, 9, 9, 0], "decode", "unknown_schema");
+    give_up(Some(&key), event("chats", "a1", "k").payload(), "decode", "wrong_schema");
+    give_up(Some(&key), frame(&schema_of("decisions")), "decode", "wrong_schema");
+    give_up(Some(&key), [payload.clone(), vec![0]].concat(), "decode", "malformed");
     give_up(Some(&key), vec![0; 1_048_577], "decode", "too_large");
     give_up(Some(&key), vec![0; 1_048_576], "decode", "unframed");
     world.roll_up();
@@ -315,19 +188,12 @@ fn no_refusal_passes_under_another_code_or_as_a_decision() {
         letter.fields.insert("code".to_owned(), text(code));
     }
     let verdict = other.write("fails_codes").judge(&[]);
-    verdict.fails(
-        &["dead_letters"],
-        "says validate/malformed, expected validate/invalid_field",
-    );
+    verdict.fails(&["dead_letters"], "says validate/malformed, expected validate/invalid_field");
     assert_eq!(verdict.check("dead_letters")["failed"], world.letters.len());
     let mut decided = world.clone();
     decided.letters.clear();
     for (event, _, _) in refusals().iter().take(1) {
-        let place = fixture::Place {
-            topic: "transactions",
-            partition: 1,
-            offset: 0,
-        };
+        let place = fixture::Place { topic: "transactions", partition: 1, offset: 0 };
         decided.decide(&place, event, "ALLOW", &[]);
     }
     decided.roll_up();
@@ -358,60 +224,36 @@ fn writer(topic: &str, change: impl Fn(&mut Vec<serde_json::Value>)) -> (Schema,
     let mut json: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     change(json["fields"].as_array_mut().unwrap());
-    (
-        Schema::parse_str(&json.to_string()).unwrap(),
-        json.to_string(),
-    )
+    (Schema::parse_str(&json.to_string()).unwrap(), json.to_string())
 }
 
 #[test]
 fn writers_that_added_or_dropped_optional_fields_are_read_and_others_are_refused() {
     let dropped_and_added = writer("transactions", |fields| {
         fields.retain(|f| f["name"] != "tenant" && f["name"] != "recurring" && f["name"] != "ip");
-        fields.insert(
-            0,
-            serde_json::json!({ "name": "loyalty", "type": "string" }),
-        );
+        fields.insert(0, serde_json::json!({ "name": "loyalty", "type": "string" }));
     });
     let no_amount = writer("transactions", |fields| {
         fields.retain(|f| f["name"] != "amount_minor");
     });
     let more_statuses = writer("transactions", |fields| {
         let status = fields.iter_mut().find(|f| f["name"] == "status").unwrap();
-        status["type"]["symbols"]
-            .as_array_mut()
-            .unwrap()
-            .push("PENDING".into());
+        status["type"]["symbols"].as_array_mut().unwrap().push("PENDING".into());
     });
     let more_channels = writer("transactions", |fields| {
         let channel = fields.iter_mut().find(|f| f["name"] == "channel").unwrap();
-        channel["type"]["symbols"]
-            .as_array_mut()
-            .unwrap()
-            .push("QR".into());
+        channel["type"]["symbols"].as_array_mut().unwrap().push("QR".into());
     });
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("writers");
     std::fs::create_dir_all(&folder).unwrap();
-    for (n, (_, json)) in [
-        &dropped_and_added,
-        &no_amount,
-        &more_statuses,
-        &more_channels,
-    ]
-    .into_iter()
-    .enumerate()
+    for (n, (_, json)) in
+        [&dropped_and_added, &no_amount, &more_statuses, &more_channels].into_iter().enumerate()
     {
         std::fs::write(folder.join(format!("{n}.avsc")), json).unwrap();
     }
     let mut world = World::default();
     let mut with = |schema: &Schema, event: &Event, fields: &Fields| {
-        world.append(
-            "transactions",
-            0,
-            T0,
-            Some(&event.key()),
-            encode(schema, fields),
-        )
+        world.append("transactions", 0, T0, Some(&event.key()), encode(schema, fields))
     };
     let without_tenant = event("transactions", "a0", "e1").with("tenant", text("default"));
     let mut fields = without_tenant.fields.clone();
@@ -435,14 +277,11 @@ fn writers_that_added_or_dropped_optional_fields_are_read_and_others_are_refused
     world.decide(&new_channel, &qr, "ALLOW", &[]);
     world.roll_up();
     let judged = world.write("holds_writers");
-    judged
-        .judge(&["--schemas", folder.to_str().unwrap()])
-        .holds();
+    judged.judge(&["--schemas", folder.to_str().unwrap()]).holds();
     // without the further writers nothing of it is known
-    judged.judge(&[]).fails(
-        &["conservation", "dead_letters", "decisions"],
-        "expected decode/unknown_schema",
-    );
+    judged
+        .judge(&[])
+        .fails(&["conservation", "dead_letters", "decisions"], "expected decode/unknown_schema");
 }
 
 /// An event, a repeat of it after `between` other events, and what the repeat is.
@@ -459,21 +298,15 @@ fn ring(between: usize, repeat_is: &str) -> World {
             "validate",
             "time_too_early",
         );
-        world.refused(
-            &event("transactions", "a0", &format!("poison{n}")),
-            "panic",
-            "panicked",
-        );
+        world.refused(&event("transactions", "a0", &format!("poison{n}")), "panic", "panicked");
         world.decided(&event("disputes", "a0", &format!("n{n}")), "ALLOW", &[]);
         world.decided(&event("transactions", "a2", &format!("n{n}")), "ALLOW", &[]);
     }
     match repeat_is {
         "duplicate" => drop(world.send(&first)),
-        "conflict" => drop(world.refused(
-            &first.with("mcc", text("5411")),
-            "dedupe",
-            "conflicting_duplicate",
-        )),
+        "conflict" => {
+            drop(world.refused(&first.with("mcc", text("5411")), "dedupe", "conflicting_duplicate"))
+        }
         _ => drop(world.decided(&first, "BLOCK", &["velocity"])),
     }
     world.roll_up();
@@ -482,27 +315,18 @@ fn ring(between: usize, repeat_is: &str) -> World {
 
 #[test]
 fn the_ring_holds_sixty_four_accepted_events_and_no_more() {
-    ring(63, "duplicate")
-        .write("holds_ring_63")
-        .judge(&[])
-        .holds();
-    ring(63, "conflict")
-        .write("holds_ring_63_conflict")
-        .judge(&[])
-        .holds();
+    ring(63, "duplicate").write("holds_ring_63").judge(&[]).holds();
+    ring(63, "conflict").write("holds_ring_63_conflict").judge(&[]).holds();
     ring(64, "new").write("holds_ring_64").judge(&[]).holds();
-    ring(63, "new").write("fails_ring_63").judge(&[]).fails(
-        &["conservation", "decisions"],
-        "is a duplicate: found 1 decisions",
-    );
+    ring(63, "new")
+        .write("fails_ring_63")
+        .judge(&[])
+        .fails(&["conservation", "decisions"], "is a duplicate: found 1 decisions");
     ring(64, "duplicate")
         .write("fails_ring_64")
         .judge(&[])
         .fails(&["conservation"], "found 0 decisions and 0 dead letters");
-    ring(64, "duplicate")
-        .write("holds_ring_65")
-        .judge(&["--dedupe-ids", "65"])
-        .holds();
+    ring(64, "duplicate").write("holds_ring_65").judge(&["--dedupe-ids", "65"]).holds();
 }
 
 /// An event, one `gap_ms` later, and a repeat of the first.
@@ -527,18 +351,9 @@ fn aged(gap_ms: i64, repeat_is: &str) -> World {
 
 #[test]
 fn an_entry_counts_up_to_seven_days_and_not_a_millisecond_longer() {
-    aged(WEEK_MS, "duplicate")
-        .write("holds_age_week")
-        .judge(&[])
-        .holds();
-    aged(WEEK_MS, "conflict")
-        .write("holds_age_conflict")
-        .judge(&[])
-        .holds();
-    aged(WEEK_MS + 1, "new")
-        .write("holds_age_over")
-        .judge(&[])
-        .holds();
+    aged(WEEK_MS, "duplicate").write("holds_age_week").judge(&[]).holds();
+    aged(WEEK_MS, "conflict").write("holds_age_conflict").judge(&[]).holds();
+    aged(WEEK_MS + 1, "new").write("holds_age_over").judge(&[]).holds();
     aged(WEEK_MS, "new")
         .write("fails_age_week")
         .judge(&[])
@@ -559,20 +374,12 @@ fn an_event_that_comes_late_does_not_turn_the_latest_time_back() {
     let start = T0 - 3 * WEEK_MS;
     let first = event("disputes", "a0", "first").at(start);
     world.decided(&first, "ALLOW", &[]);
-    world.decided(
-        &event("disputes", "a0", "later").at(start + WEEK_MS + 1),
-        "ALLOW",
-        &[],
-    );
+    world.decided(&event("disputes", "a0", "later").at(start + WEEK_MS + 1), "ALLOW", &[]);
     world.decided(&event("disputes", "a0", "late").at(start + 1), "ALLOW", &[]);
     world.decided(&first, "ALLOW", &[]);
     // neither a refused nor a panicked event counts as the latest
     let kept = event("disputes", "a0", "late").at(start + 1);
-    world.refused(
-        &event("disputes", "a0", "f").at(T0 + 600_001),
-        "validate",
-        "time_in_future",
-    );
+    world.refused(&event("disputes", "a0", "f").at(T0 + 600_001), "validate", "time_in_future");
     world.refused(&event("disputes", "a0", "p").at(T0), "panic", "panicked");
     world.send(&kept);
     world.roll_up();
@@ -585,11 +392,7 @@ fn the_newest_counting_entry_says_what_a_repeat_is() {
     let old = event("invoices", "a0", "same").at(T0 - 2 * WEEK_MS);
     let new = event("invoices", "a0", "same").at(T0 - WEEK_MS / 2);
     world.decided(&old, "ALLOW", &[]);
-    world.decided(
-        &event("invoices", "a0", "between").at(T0 - WEEK_MS + 1),
-        "ALLOW",
-        &[],
-    );
+    world.decided(&event("invoices", "a0", "between").at(T0 - WEEK_MS + 1), "ALLOW", &[]);
     world.decided(&new, "ALLOW", &[]);
     world.send(&new);
     world.refused(&old, "dedupe", "conflicting_duplicate");
@@ -625,7 +428,5 @@ fn what_is_not_read_yet_is_judged_only_up_to_the_committed_position() {
     let folder = folder.sql(&format!("DELETE FROM decision WHERE rowid = {last}"));
     folder.judge(&["--allow-behind"]).holds();
     let folder = folder.sql(&format!("DELETE FROM decision WHERE rowid = {last}"));
-    folder
-        .judge(&["--allow-behind"])
-        .fails(&["store_decisions"], "is not stored");
+    folder.judge(&["--allow-behind"]).fails(&["store_decisions"], "is not stored");
 }

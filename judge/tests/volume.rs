@@ -2,11 +2,7 @@
 //! --nocapture`, with `WEIR_JUDGE_RECORDS` for another size. Peak memory is read from `/proc`, so it
 //! is 0 where there is none.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a broken fixture is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
 mod fixture;
 
@@ -40,11 +36,7 @@ impl<'s> Template<'s> {
             panic!("not a record")
         };
         let builder = GenericDatumWriter::builder(schema).validate(false);
-        Template {
-            writer: builder.build().unwrap(),
-            frame: fixture::frame(schema),
-            fields,
-        }
+        Template { writer: builder.build().unwrap(), frame: fixture::frame(schema), fields }
     }
 
     fn set(&mut self, name: &str, value: Value) {
@@ -53,9 +45,7 @@ impl<'s> Template<'s> {
 
     fn payload(&self) -> Vec<u8> {
         let mut bytes = self.frame.clone();
-        self.writer
-            .write_value_ref(&mut bytes, &Value::Record(self.fields.clone()))
-            .unwrap();
+        self.writer.write_value_ref(&mut bytes, &Value::Record(self.fields.clone())).unwrap();
         bytes
     }
 }
@@ -70,11 +60,7 @@ struct Appender<'d> {
 impl Appender<'_> {
     fn push(&mut self, topic: i64, partition: usize, key: Option<String>, payload: Vec<u8>) -> i64 {
         let pending = self.pending.entry((topic, partition)).or_default();
-        pending.push(fixture::Record {
-            timestamp: T0,
-            key: key.map(String::into_bytes),
-            payload,
-        });
+        pending.push(fixture::Record { timestamp: T0, key: key.map(String::into_bytes), payload });
         let end = self.ends.entry((topic, partition)).or_default();
         *end += 1;
         if pending.len() == BATCH {
@@ -133,25 +119,11 @@ fn sample() -> World {
         .with("lat", Value::Double(52.52))
         .with("lon", Value::Double(13.4));
     world.decided(&payment, "BLOCK", &["velocity", "new-device"]);
-    let features = (0..30).map(|n| {
-        if n % 3 == 0 {
-            Value::Long(n)
-        } else {
-            Value::Double(0.5)
-        }
-    });
+    let features = (0..30).map(|n| if n % 3 == 0 { Value::Long(n) } else { Value::Double(0.5) });
     let decision = &mut world.decisions[0].fields;
     decision.insert("features".to_owned(), Value::Array(features.collect()));
-    let read = [
-        "merchant_id",
-        "device_id",
-        "ip",
-        "country",
-        "currency",
-        "channel",
-        "status",
-        "card_id",
-    ];
+    let read =
+        ["merchant_id", "device_id", "ip", "country", "currency", "channel", "status", "card_id"];
     let read = read.map(|name| nested(&[("name", text(name)), ("value", text("some value"))]));
     decision.insert("fields".to_owned(), Value::Array(read.to_vec()));
     world.inputs.clear();
@@ -174,26 +146,17 @@ fn fill(database: &Connection, records: usize) {
     let schemas = ["transaction", "decision", "escalation", "rollup"].map(schema);
     let world = sample();
     let payment = event("transactions", "a0", "sample").with("card_id", text("tok_9f8e7d6c5b4a"));
-    let mut input = Template::new(
-        &schemas[0],
-        &payment.with("device_id", text("device-81726")).fields,
-    );
+    let mut input =
+        Template::new(&schemas[0], &payment.with("device_id", text("device-81726")).fields);
     let mut decision = Template::new(&schemas[1], &world.decisions[0].fields);
     let mut escalation = Template::new(&schemas[2], &world.escalations[0].fields);
-    let mut log = Appender {
-        database,
-        pending: BTreeMap::new(),
-        ends: BTreeMap::new(),
-    };
+    let mut log = Appender { database, pending: BTreeMap::new(), ends: BTreeMap::new() };
     let mut blocked = [0; PARTITIONS];
     let mut allowed = [0; PARTITIONS];
     for n in 0..records {
         let partition = n % PARTITIONS;
         // a few thousand accounts whose rings are full
-        let account = format!(
-            "acc-{:05}",
-            (n / PARTITIONS) % 5_000 * PARTITIONS + partition
-        );
+        let account = format!("acc-{:05}", (n / PARTITIONS) % 5_000 * PARTITIONS + partition);
         let (id, subject) = (format!("event-{n}"), format!("tx-{n}"));
         let key = format!("acme/{account}");
         input.set("event_id", text(&id));
@@ -214,15 +177,8 @@ fn fill(database: &Connection, records: usize) {
             template.set("subject_id", text(&subject));
         }
         decision.set("event_id", text(&id));
-        decision.set(
-            "outcome",
-            Value::Enum(if escalates { 3 } else { 0 }, outcome.to_owned()),
-        );
-        let place = Place {
-            topic: "transactions",
-            partition,
-            offset,
-        };
+        decision.set("outcome", Value::Enum(if escalates { 3 } else { 0 }, outcome.to_owned()));
+        let place = Place { topic: "transactions", partition, offset };
         decision.set("source", source(&place, &payload));
         let record = decision.payload();
         log.push(5, partition, Some(key.clone()), record.clone());
@@ -238,14 +194,7 @@ fn fill(database: &Connection, records: usize) {
         }
     }
     for partition in 0..PARTITIONS {
-        roll_up(
-            database,
-            &mut log,
-            &schemas[3],
-            partition,
-            allowed[partition],
-            blocked[partition],
-        );
+        roll_up(database, &mut log, &schemas[3], partition, allowed[partition], blocked[partition]);
     }
     log.finish();
 }
@@ -253,15 +202,9 @@ fn fill(database: &Connection, records: usize) {
 fn source(place: &Place, payload: &[u8]) -> Value {
     nested(&[
         ("topic", text(place.topic)),
-        (
-            "partition",
-            Value::Int(i32::try_from(place.partition).unwrap()),
-        ),
+        ("partition", Value::Int(i32::try_from(place.partition).unwrap())),
         ("offset", Value::Long(place.offset)),
-        (
-            "schema_id",
-            Value::Long(i64::from_le_bytes(payload[2..10].try_into().unwrap())),
-        ),
+        ("schema_id", Value::Long(i64::from_le_bytes(payload[2..10].try_into().unwrap()))),
     ])
 }
 
@@ -271,14 +214,7 @@ fn store(database: &Connection, id: &Uuid, account: &str, outcome: &str, record:
             "INSERT INTO decision VALUES (?1, 'acme', ?2, 'TRANSACTION', ?3, ?4, ?5, ?6)",
         )
         .unwrap()
-        .execute(params![
-            id.as_bytes(),
-            account,
-            outcome,
-            T0 - 1_000,
-            T0,
-            record
-        ])
+        .execute(params![id.as_bytes(), account, outcome, T0 - 1_000, T0, record])
         .unwrap();
 }
 
@@ -292,13 +228,7 @@ fn store_escalation(
     database
         .prepare_cached("INSERT INTO escalation VALUES (?1, ?2, 'acme', ?3, 'fraud', 2, ?4, ?5)")
         .unwrap()
-        .execute(params![
-            id.as_bytes(),
-            decision.as_bytes(),
-            account,
-            T0,
-            record
-        ])
+        .execute(params![id.as_bytes(), decision.as_bytes(), account, T0, record])
         .unwrap();
 }
 
@@ -312,10 +242,7 @@ fn roll_up(
 ) {
     let minute = T0 / 60_000 * 60_000;
     let all = [("outcome", "ALLOW", allowed), ("outcome", "BLOCK", blocked)];
-    let both = [
-        ("rule", "velocity", allowed + blocked),
-        ("rule", "new-device", allowed + blocked),
-    ];
+    let both = [("rule", "velocity", allowed + blocked), ("rule", "new-device", allowed + blocked)];
     let list = |entries: &[(&str, &str, usize)]| {
         let entries = entries.iter().filter(|entry| entry.2 > 0);
         let items = entries.map(|(name, of, count)| {
@@ -363,10 +290,7 @@ fn measure(folder: &Folder) -> (f64, u64) {
         }
         std::thread::park_timeout(std::time::Duration::from_millis(20));
     };
-    assert!(
-        status.success(),
-        "the judge found fault with a right folder"
-    );
+    assert!(status.success(), "the judge found fault with a right folder");
     (start.elapsed().as_secs_f64(), peak_kib / 1024)
 }
 
@@ -391,8 +315,5 @@ fn a_million_records_are_judged_in_two_minutes_and_four_gigabytes() {
         "{records} records: {generated:.1} s to generate, {seconds:.1} s to judge, {mebibytes} MiB"
     );
     std::fs::remove_dir_all(&path).unwrap();
-    assert!(
-        seconds < 120.0 && mebibytes < 4_096,
-        "{seconds:.1} s, {mebibytes} MiB"
-    );
+    assert!(seconds < 120.0 && mebibytes < 4_096, "{seconds:.1} s, {mebibytes} MiB");
 }

@@ -36,11 +36,7 @@ impl Doors {
     }
 
     fn with(listener: TcpListener, connections_max: usize, silence: Duration) -> Doors {
-        Doors {
-            listener,
-            free: Arc::new(Semaphore::new(connections_max)),
-            silence,
-        }
+        Doors { listener, free: Arc::new(Semaphore::new(connections_max)), silence }
     }
 }
 
@@ -165,9 +161,7 @@ mod tests {
 
     fn connect(addr: SocketAddr) -> std::net::TcpStream {
         let stream = std::net::TcpStream::connect(addr).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream
     }
 
@@ -181,11 +175,7 @@ mod tests {
             let mut answer = Vec::new();
             // ends with nothing, or with a reset
             let _ended = slow.read_to_end(&mut answer);
-            assert!(
-                answer.is_empty(),
-                "answered {:?}",
-                String::from_utf8_lossy(&answer)
-            );
+            assert!(answer.is_empty(), "answered {:?}", String::from_utf8_lossy(&answer));
             let took = begun.elapsed().as_millis();
             assert!((250..5_000).contains(&took), "closed after {took} ms");
         })
@@ -198,25 +188,17 @@ mod tests {
         let addr = serve(1, 60_000).await;
         tokio::task::spawn_blocking(move || {
             let mut first = connect(addr);
-            first
-                .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-                .unwrap();
+            first.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
             let mut byte = [0; 1];
             first.read_exact(&mut byte).unwrap();
 
             let mut second = connect(addr);
-            second
-                .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-                .unwrap();
-            second
-                .set_read_timeout(Some(Duration::from_millis(300)))
-                .unwrap();
+            second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            second.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
             second.read_exact(&mut byte).unwrap_err();
 
             drop(first);
-            second
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .unwrap();
+            second.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let mut answer = String::new();
             second.read_to_string(&mut answer).unwrap();
             assert!(answer.ends_with("ok"), "{answer}");

@@ -38,14 +38,8 @@ pub(super) struct Publisher {
 pub(super) fn open() -> (Feed, Publisher) {
     let (sender, _) = broadcast::channel(limits().console_backlog);
     let (totals_sender, totals) = watch::channel(Arc::from("null"));
-    let newest = Arc::new(Mutex::new(Newest {
-        ring: VecDeque::with_capacity(NEWEST_MAX),
-        sender,
-    }));
-    let publisher = Publisher {
-        newest: Arc::clone(&newest),
-        totals: totals_sender,
-    };
+    let newest = Arc::new(Mutex::new(Newest { ring: VecDeque::with_capacity(NEWEST_MAX), sender }));
+    let publisher = Publisher { newest: Arc::clone(&newest), totals: totals_sender };
     (Feed { newest, totals }, publisher)
 }
 

@@ -46,13 +46,7 @@ pub(super) fn stream(
     let (newest, decisions) = feed.follow(START_MAX);
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live {
-        start: Some(newest),
-        decisions,
-        totals: feed.totals(),
-        tick,
-        _seat: seat,
-    };
+    let live = Live { start: Some(newest), decisions, totals: feed.totals(), tick, _seat: seat };
     futures_util::stream::unfold(live, |mut live| async {
         let event = live.next().await?;
         Some((Ok(event), live))
@@ -119,11 +113,8 @@ fn drain(decisions: &mut broadcast::Receiver<Shown>) -> Option<String> {
     }
     let mut data = String::new();
     // writing to a string does not fail
-    let _written = write!(
-        data,
-        "{{\"skipped\":{skipped},\"decisions\":{}}}",
-        array(&gathered[surplus..])
-    );
+    let _written =
+        write!(data, "{{\"skipped\":{skipped},\"decisions\":{}}}", array(&gathered[surplus..]));
     Some(data)
 }
 

@@ -110,12 +110,7 @@ impl Bound {
         let refused = |source| ApiError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        Ok(Bound {
-            part: api.health.part("api"),
-            api,
-            listener,
-            addr,
-        })
+        Ok(Bound { part: api.health.part("api"), api, listener, addr })
     }
 
     /// Where it listens, with the port that was taken.
@@ -133,12 +128,7 @@ impl Bound {
     /// Dropping the future closes the address at once and asks open connections to end; the tail's
     /// thread ends within its next turn, about 100 ms.
     pub async fn serve(self) -> Result<(), ApiError> {
-        let Bound {
-            api,
-            part,
-            listener,
-            addr,
-        } = self;
+        let Bound { api, part, listener, addr } = self;
         let (feed, publisher) = feed::open();
         let mut ended = feed.totals();
         let mut drained = feed.totals();

@@ -43,14 +43,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// What answers are made from.
@@ -95,20 +89,14 @@ pub(super) fn router(shared: Shared) -> Router {
 
 /// Refuses what no path takes, and puts the security headers on every answer.
 async fn guard(request: Request, next: Next) -> Response {
-    let uri_bytes = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |path| path.as_str().len());
+    let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let mut response = if uri_bytes > URI_BYTES_MAX {
         let why = format!("path has {uri_bytes} bytes, expected at most {URI_BYTES_MAX}");
         error(StatusCode::URI_TOO_LONG, &why)
     } else if request.body().is_end_stream() {
         next.run(request).await
     } else {
-        error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "request has a body, expected none",
-        )
+        error(StatusCode::PAYLOAD_TOO_LARGE, "request has a body, expected none")
     };
     for (name, value) in HEADERS {
         let value = header::HeaderValue::from_static(value);
@@ -144,10 +132,7 @@ fn page() -> String {
     let outcomes = Outcome::ALL.map(|o| chip("outcome", o.name(), &words(o)));
     let heads = Outcome::ALL.map(|outcome| {
         let name = outcome.name();
-        format!(
-            "<th scope=\"col\"><span class=\"badge {name}\">{}</span></th>\n",
-            words(outcome)
-        )
+        format!("<th scope=\"col\"><span class=\"badge {name}\">{}</span></th>\n", words(outcome))
     });
     let cells = |row: &str| {
         let columns = Outcome::ALL.iter().map(|outcome| outcome.name());
@@ -202,13 +187,9 @@ fn limit(query: &str) -> Result<usize, String> {
         if name != "limit" {
             return Err(format!("unknown parameter {name:?}, expected \"limit\""));
         }
-        limit = value
-            .parse()
-            .ok()
-            .filter(|limit| (1..=NEWEST_MAX).contains(limit))
-            .ok_or_else(|| {
-                format!("limit is {value:?}, expected a whole number from 1 to {NEWEST_MAX}")
-            })?;
+        limit = value.parse().ok().filter(|limit| (1..=NEWEST_MAX).contains(limit)).ok_or_else(
+            || format!("limit is {value:?}, expected a whole number from 1 to {NEWEST_MAX}"),
+        )?;
     }
     Ok(limit)
 }
@@ -219,10 +200,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
             let media_type = "text/plain; version=0.0.4; charset=utf-8";
             ([(header::CONTENT_TYPE, media_type)], exporter.render()).into_response()
         }
-        None => error(
-            StatusCode::NOT_FOUND,
-            "this process does not export metrics",
-        ),
+        None => error(StatusCode::NOT_FOUND, "this process does not export metrics"),
     }
 }
 
@@ -234,11 +212,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
         BTreeMap::from(part)
     });
     let body = json!({ "ready": ready, "not_ready": parts.collect::<Vec<_>>() });
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(body)).into_response()
 }
 
@@ -279,14 +253,7 @@ mod tests {
     #[test]
     fn the_page_needs_nothing_that_its_policy_forbids() {
         for (name, text) in [("page", page()), ("script", SCRIPT.to_owned())] {
-            for forbidden in [
-                " style=",
-                " onclick=",
-                "http://",
-                "https://",
-                "innerHTML",
-                "eval(",
-            ] {
+            for forbidden in [" style=", " onclick=", "http://", "https://", "innerHTML", "eval("] {
                 // the name of an SVG's namespace is not loaded
                 let text = text.replace("http://www.w3.org/2000/svg", "");
                 assert!(!text.contains(forbidden), "{name} has {forbidden:?}");

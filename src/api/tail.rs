@@ -37,12 +37,8 @@ const SHOWN_MAX: usize = 20;
 /// Bytes read at once of one partition.
 const READ_BYTES: usize = 1 << 20;
 
-const FOLLOWED: [Topic; 4] = [
-    Topic::Decisions,
-    Topic::Rollups,
-    Topic::Escalations,
-    Topic::DeadLetters,
-];
+const FOLLOWED: [Topic; 4] =
+    [Topic::Decisions, Topic::Rollups, Topic::Escalations, Topic::DeadLetters];
 
 const _: () = assert!(SHOWN_MAX <= CANDIDATES_MAX);
 
@@ -80,10 +76,7 @@ impl Tail {
         let thread = std::thread::Builder::new()
             .name("weir-tail".to_owned())
             .spawn(move || follower.run(&stop, &dropped))?;
-        Ok(Tail {
-            thread,
-            _leash: leash,
-        })
+        Ok(Tail { thread, _leash: leash })
     }
 
     /// Waits for the end of the thread; the error is its panic.
@@ -211,11 +204,7 @@ impl Follower {
         for ((_, partition), offset) in self.next.range((topic, 0)..=(topic, u32::MAX)) {
             let end = self.log.end(topic, *partition)?;
             if end > *offset {
-                let from = Position {
-                    topic,
-                    partition: *partition,
-                    offset: *offset,
-                };
+                let from = Position { topic, partition: *partition, offset: *offset };
                 waiting.push((from, end));
             }
         }
@@ -290,9 +279,7 @@ impl Follower {
 
     fn tell(&mut self) {
         let not_ready = self.health.not_ready().into_iter();
-        let not_ready = not_ready
-            .map(|(part, why)| NotReady { part, why })
-            .collect();
+        let not_ready = not_ready.map(|(part, why)| NotReady { part, why }).collect();
         match self.totals.json(self.clock.now_ms(), not_ready) {
             Ok(json) => self.publisher.totals(json),
             Err(error) => warn!(%error, "cannot tell totals"),
@@ -329,11 +316,7 @@ mod tests {
             };
             let mut decision = decision(i, Kind::Transaction, outcome);
             decision.decided_at = Millis(i / 3);
-            let position = Position {
-                topic: Topic::Decisions,
-                partition: 0,
-                offset: i,
-            };
+            let position = Position { topic: Topic::Decisions, partition: 0, offset: i };
             (decision, position)
         };
         (0..count).map(one).collect()

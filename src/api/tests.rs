@@ -44,10 +44,7 @@ pub(super) fn decision(i: i64, kind: Kind, outcome: Outcome) -> Decision<'static
             weight: 0.25,
             rule: text("hostile"),
         }],
-        fields: vec![FieldValue {
-            name: text("amount_minor"),
-            value: Slot::Int(i64::MAX),
-        }],
+        fields: vec![FieldValue { name: text("amount_minor"), value: Slot::Int(i64::MAX) }],
         features: FEATURES.iter().map(|_| Slot::Int(i)).collect(),
         feature_set: text(feature_set_hash()),
         rule_set: text("rules"),
@@ -55,23 +52,13 @@ pub(super) fn decision(i: i64, kind: Kind, outcome: Outcome) -> Decision<'static
         lists: None,
         degraded: Vec::new(),
         shadow: Vec::new(),
-        source: Source {
-            topic: text("transactions"),
-            partition: 1,
-            offset: i,
-            schema_id: -1,
-        },
+        source: Source { topic: text("transactions"), partition: 1, offset: i, schema_id: -1 },
     }
 }
 
 fn rollup(kind: Kind, outcome: Outcome, count: i64) -> Rollup {
     Rollup {
-        outcomes: vec![OutcomeCount {
-            minute: Millis(NOW - NOW % 60_000),
-            kind,
-            outcome,
-            count,
-        }],
+        outcomes: vec![OutcomeCount { minute: Millis(NOW - NOW % 60_000), kind, outcome, count }],
         rules: Vec::new(),
     }
 }
@@ -185,11 +172,7 @@ struct Server {
 
 fn api(listen: SocketAddr) -> (tempfile::TempDir, Arc<Breakable>, Api) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        partitions: 2,
-        durable: false,
-        pages_max: None,
-    };
+    let options = Options { partitions: 2, durable: false, pages_max: None };
     let log = Arc::new(Breakable {
         log: EmbeddedLog::open(folder.path(), &options).unwrap(),
         broken: AtomicBool::new(false),
@@ -365,11 +348,7 @@ fn decisions_reach_the_page_and_totals_count_from_the_start_of_serving() {
     let mut early = Events::open(server.addr);
     let (name, start) = early.next().unwrap();
     assert_eq!(name, "start");
-    assert_eq!(
-        start["decisions"],
-        Value::Array(vec![]),
-        "made before serving"
-    );
+    assert_eq!(start["decisions"], Value::Array(vec![]), "made before serving");
 
     let made = [
         decision(1, Kind::Transaction, Outcome::Block),
@@ -384,17 +363,12 @@ fn decisions_reach_the_page_and_totals_count_from_the_start_of_serving() {
     let first = &shown[0];
     assert_eq!(first["subject_id"], "subject-1");
     assert_eq!(first["outcome"], "BLOCK");
-    assert_eq!(
-        first["reasons"][0]["text"],
-        made[0].reasons[0].text.as_str()
-    );
+    assert_eq!(first["reasons"][0]["text"], made[0].reasons[0].text.as_str());
     assert_eq!(first["fields"][0]["value"], i64::MAX.to_string());
     assert_eq!(first["source"]["schema_id"], "ffffffffffffffff");
     assert_eq!(first["features"].as_array().unwrap().len(), FEATURES.len());
 
-    let totals = early.until("totals", |totals| {
-        totals["decisions"]["transaction"]["BLOCK"] == 2
-    });
+    let totals = early.until("totals", |totals| totals["decisions"]["transaction"]["BLOCK"] == 2);
     assert_eq!(totals["decisions"]["invoice"]["STEP_UP"], 1);
     assert_eq!(totals["decisions"]["chat"]["BLOCK"], 0);
     assert_eq!(totals["escalations"], 1);
@@ -417,13 +391,10 @@ fn decisions_reach_the_page_and_totals_count_from_the_start_of_serving() {
 fn of_a_flood_every_decision_is_counted_and_the_newest_are_shown() {
     let server = Server::start(|_, _| {});
     let mut events = Events::open(server.addr);
-    let made: Vec<_> = (0..3_000)
-        .map(|i| decision(i, Kind::Transaction, Outcome::Allow))
-        .collect();
+    let made: Vec<_> = (0..3_000).map(|i| decision(i, Kind::Transaction, Outcome::Allow)).collect();
     commit(&*server.log, &made);
-    let totals = events.until("totals", |totals| {
-        totals["decisions"]["transaction"]["ALLOW"] == 3_000
-    });
+    let totals =
+        events.until("totals", |totals| totals["decisions"]["transaction"]["ALLOW"] == 3_000);
     assert_eq!(totals["unreadable"], 0);
     let newest = server.get("/api/decisions?limit=500").json();
     let newest = newest["decisions"].as_array().unwrap();
@@ -487,10 +458,7 @@ fn a_slow_watcher_skips_and_is_told_how_many() {
 fn ready_names_the_part_that_is_not() {
     let server = Server::start(|_, _| {});
     let ready = server.get("/health/ready");
-    assert_eq!(
-        (ready.status, ready.json()["ready"].as_bool()),
-        (200, Some(true))
-    );
+    assert_eq!((ready.status, ready.json()["ready"].as_bool()), (200, Some(true)));
     let worker = server.api.health.part("worker-0");
     worker.not_ready("restoring");
     let waiting = server.get("/health/ready");
@@ -582,10 +550,7 @@ fn what_no_path_takes_is_refused() {
         answer.status
     };
     assert_eq!(refused("POST / HTTP/1.0\r\n\r\n"), 405);
-    assert_eq!(
-        refused("GET / HTTP/1.0\r\ncontent-length: 3\r\n\r\nabc"),
-        413
-    );
+    assert_eq!(refused("GET / HTTP/1.0\r\ncontent-length: 3\r\n\r\nabc"), 413);
     let long = "x".repeat(5_000);
     assert_eq!(refused(&format!("GET /{long} HTTP/1.0\r\n\r\n")), 414);
 }
@@ -598,10 +563,7 @@ fn a_port_in_use_is_an_error_that_names_the_address() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let error = runtime.block_on(Bound::bind(api)).err().unwrap();
     let text = error.to_string();
-    assert!(
-        text.starts_with(&format!("cannot listen on {addr}: ")),
-        "{text}"
-    );
+    assert!(text.starts_with(&format!("cannot listen on {addr}: ")), "{text}");
     assert!(text.contains("in use"), "{text}");
 }
 

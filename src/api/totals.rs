@@ -21,10 +21,7 @@ struct Rate {
 
 impl Rate {
     fn new(now_ms: i64) -> Rate {
-        Rate {
-            second: now_ms.div_euclid(1_000),
-            counts: [0; SECONDS + 1],
-        }
+        Rate { second: now_ms.div_euclid(1_000), counts: [0; SECONDS + 1] }
     }
 
     /// Moves on to the second of `now_ms`; a clock set back counts on in the second it left.

@@ -110,10 +110,7 @@ pub(super) fn json(
             .collect(),
         reasons_left_out: decision.reasons.len().saturating_sub(REASONS_MAX),
         fields: fields
-            .map(|field| Field {
-                name: field.name.as_str(),
-                value: value(field.value),
-            })
+            .map(|field| Field { name: field.name.as_str(), value: value(field.value) })
             .collect(),
         features: decision.features.iter().map(|slot| value(*slot)).collect(),
         feature_set: decision.feature_set.as_str(),
@@ -134,10 +131,7 @@ pub(super) fn json(
             offset: decision.source.offset,
             schema_id: format!("{:016x}", decision.source.schema_id),
         },
-        record: Place {
-            partition: position.partition,
-            offset: position.offset,
-        },
+        record: Place { partition: position.partition, offset: position.offset },
     })
 }
 
@@ -169,10 +163,7 @@ mod tests {
         assert_eq!(value(Slot::Int(1 << 53)), Value::from(1_i64 << 53));
         let rounded = (1_i64 << 53) + 1;
         assert_eq!(value(Slot::Int(rounded)), Value::from(rounded.to_string()));
-        assert_eq!(
-            value(Slot::Int(i64::MIN)),
-            Value::from(i64::MIN.to_string())
-        );
+        assert_eq!(value(Slot::Int(i64::MIN)), Value::from(i64::MIN.to_string()));
         assert_eq!(value(Slot::Float(f64::NAN)), Value::Null);
     }
 

@@ -73,40 +73,21 @@ fn describe(topology: &Topology, rules: &RuleSet) -> String {
     line(format!("rule set  {}", rules.hash()));
     for kind in Kind::SCORED {
         let ids: Vec<&str> = rules.rule_ids(kind).collect();
-        line(format!(
-            "  {:<12} {} rules: {}",
-            kind.label(),
-            ids.len(),
-            ids.join(", ")
-        ));
+        line(format!("  {:<12} {} rules: {}", kind.label(), ids.len(), ids.join(", ")));
     }
     line(format!(
         "features  {} per account, feature set {}",
         FEATURES.len(),
         crate::state::feature_set_hash()
     ));
-    let webhooks: Vec<&str> = topology
-        .webhooks
-        .iter()
-        .map(|hook| hook.name.as_str())
-        .collect();
+    let webhooks: Vec<&str> = topology.webhooks.iter().map(|hook| hook.name.as_str()).collect();
     line(format!(
         "webhooks  {}",
-        if webhooks.is_empty() {
-            "none".into()
-        } else {
-            webhooks.join(", ")
-        }
+        if webhooks.is_empty() { "none".into() } else { webhooks.join(", ") }
     ));
     line(String::new());
     line("flowchart LR".to_owned());
-    for kind in [
-        Kind::Label,
-        Kind::Dispute,
-        Kind::Chat,
-        Kind::Invoice,
-        Kind::Transaction,
-    ] {
+    for kind in [Kind::Label, Kind::Dispute, Kind::Chat, Kind::Invoice, Kind::Transaction] {
         line(format!("  {} --> score", kind.topic()));
     }
     line("  score --> decisions --> store[(store)]".to_owned());

@@ -145,10 +145,8 @@ impl Demo {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("{text:?}, expected such as 20s, 5m or 1h");
-    let (number, unit) = text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    );
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| expected())?;
     let seconds = match unit {
         "s" | "" => 1,
@@ -169,10 +167,7 @@ impl World {
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(&error)),
             Err(_) => {
-                let world = World {
-                    seed,
-                    start_ms: now_ms - HISTORY_MS,
-                };
+                let world = World { seed, start_ms: now_ms - HISTORY_MS };
                 let bytes = serde_json::to_vec(&world).map_err(|error| failed(&error))?;
                 std::fs::write(&path, bytes).map_err(|error| failed(&error))?;
                 Ok(world)
@@ -203,11 +198,8 @@ struct Feeder {
 impl Feeder {
     /// Feeds events until a stop is wanted, the first `already` of the world left out.
     fn feed(&self, world: &World, already: u64) -> Result<(), Failure> {
-        let settings = Settings {
-            seed: world.seed,
-            start: Millis(world.start_ms),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { seed: world.seed, start: Millis(world.start_ms), ..Settings::default() };
         let mut simulator =
             Simulator::new(settings).map_err(|error| Failure::new(Exit::Invalid, error))?;
         for _ in 0..already {
@@ -244,16 +236,9 @@ impl Feeder {
                     new.insert(self.log.end(topic, partition)?)
                 }
             };
-            let position = Position {
-                topic,
-                partition,
-                offset: *end,
-            };
+            let position = Position { topic, partition, offset: *end };
             *end += 1;
-            self.due
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .expect(position, pacer.due());
+            self.due.lock().unwrap_or_else(PoisonError::into_inner).expect(position, pacer.due());
             feed.push(&event, self.clock.now_ms())?;
             if feed.pending() >= BATCH_MAX {
                 feed.flush()?;
@@ -289,17 +274,7 @@ fn summarise(seen: &Seen, took: Duration) {
         println!("{:>10}", count(kind, None));
     }
     println!();
-    println!(
-        "escalations {}, dead letters {}",
-        seen.escalations, seen.dead_letters
-    );
-    let at = |share: f64| {
-        seen.latency_at(share)
-            .map_or("-".into(), |ms| format!("{ms:.0} ms"))
-    };
-    println!(
-        "end to end  p50 {}, p99 {}, from due to decided and visible",
-        at(0.5),
-        at(0.99)
-    );
+    println!("escalations {}, dead letters {}", seen.escalations, seen.dead_letters);
+    let at = |share: f64| seen.latency_at(share).map_or("-".into(), |ms| format!("{ms:.0} ms"));
+    println!("end to end  p50 {}, p99 {}, from due to decided and visible", at(0.5), at(0.99));
 }

@@ -21,10 +21,8 @@ const BATCH_MAX: usize = 2_000;
 
 /// Lists, shows and requeues dead letters.
 #[derive(Debug, Subcommand)]
-#[command(
-    after_help = "Examples:\n  weir dlq list\n  weir dlq show transactions/2@1041\n  \
-    weir dlq requeue --code unknown_schema"
-)]
+#[command(after_help = "Examples:\n  weir dlq list\n  weir dlq show transactions/2@1041\n  \
+    weir dlq requeue --code unknown_schema")]
 pub(super) enum Dlq {
     List(List),
     Show(Show),
@@ -89,9 +87,7 @@ impl List {
         let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
         each_letter(&log, |letter| {
             if self.filter.takes(&letter) {
-                *counts
-                    .entry((letter.stage.clone(), letter.code.clone()))
-                    .or_default() += 1;
+                *counts.entry((letter.stage.clone(), letter.code.clone())).or_default() += 1;
                 letters.push(letter);
             }
             Ok(())
@@ -187,17 +183,12 @@ impl Requeue {
         })?;
         wanted.sort_unstable();
         wanted.dedup();
-        let (escalations, inputs): (Vec<Position>, Vec<Position>) = wanted
-            .into_iter()
-            .partition(|position| position.topic == Topic::Escalations);
+        let (escalations, inputs): (Vec<Position>, Vec<Position>) =
+            wanted.into_iter().partition(|position| position.topic == Topic::Escalations);
         let log: Arc<dyn Log> = Arc::new(log);
         requeue(&log, &inputs)?;
         redeliver(&log, &escalations)?;
-        println!(
-            "requeued {} records, {} escalations",
-            inputs.len(),
-            escalations.len()
-        );
+        println!("requeued {} records, {} escalations", inputs.len(), escalations.len());
         Ok(())
     }
 }
@@ -211,9 +202,7 @@ fn requeue(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> {
             let record = read_one(reader.as_mut(), *position)?;
             // a record without a key stays without: it is refused again, and for the same reason
             let key = record.key().unwrap_or_default();
-            let Position {
-                topic, partition, ..
-            } = *position;
+            let Position { topic, partition, .. } = *position;
             batch.push(topic, partition, now_ms, key, record.payload());
         }
         appender.append(&batch)?;
@@ -231,11 +220,7 @@ fn redeliver(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> 
     if first.is_empty() {
         return Ok(());
     }
-    let member = Member {
-        group: "weir.notify".to_owned(),
-        index: 0,
-        count: 1,
-    };
+    let member = Member { group: "weir.notify".to_owned(), index: 0, count: 1 };
     let mut consumer = log.consumer(&member, &[Topic::Escalations])?;
     Ok(consumer.commit(&first.into_values().collect::<Vec<_>>())?)
 }
@@ -256,11 +241,7 @@ fn each_letter(
     let mut reader = log.reader()?;
     for partition in 0..log.partitions(Topic::DeadLetters)? {
         let end = log.end(Topic::DeadLetters, partition)?;
-        let mut from = Position {
-            topic: Topic::DeadLetters,
-            partition,
-            offset: 0,
-        };
+        let mut from = Position { topic: Topic::DeadLetters, partition, offset: 0 };
         from.offset = log.beginning(Topic::DeadLetters, partition)?;
         while from.offset < end {
             let mut records = Vec::new();
@@ -292,12 +273,10 @@ fn at(letter: &DeadLetter) -> String {
 fn json(letter: &DeadLetter) -> Result<serde_json::Value, Failure> {
     let mut value = codec::json::to_value(Contract::DeadLetter, letter)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-    let payload = letter.payload.as_ref().map(|bytes| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    });
+    let payload = letter
+        .payload
+        .as_ref()
+        .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     value["payload"] = payload.into();
     Ok(value)
 }

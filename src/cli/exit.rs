@@ -39,10 +39,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its code.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Failure {
-        Failure {
-            exit,
-            message: message.to_string(),
-        }
+        Failure { exit, message: message.to_string() }
     }
 }
 

@@ -22,10 +22,8 @@ const SHOWN_MAX: usize = 10;
 
 /// Shows a decision for people, or decides it again from its own record and compares the bytes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weir explain 5f0c…\n  weir explain 5f0c… --verify\n  \
-    weir explain --all --verify --limit 50000\n\nExit code 7 if a decision does not re-run to the same bytes."
-)]
+#[command(after_help = "Examples:\n  weir explain 5f0c…\n  weir explain 5f0c… --verify\n  \
+    weir explain --all --verify --limit 50000\n\nExit code 7 if a decision does not re-run to the same bytes.")]
 pub(super) struct Explain {
     /// Id of the decision
     #[arg(required_unless_present = "all")]
@@ -68,9 +66,7 @@ impl Explain {
             show(&decision);
         }
         if self.verify {
-            verifier
-                .verify(&record)
-                .map_err(|reason| Failure::new(Exit::Unproved, reason))?;
+            verifier.verify(&record).map_err(|reason| Failure::new(Exit::Unproved, reason))?;
             eprintln!("verified: {} bytes, the same again", record.len());
         }
         Ok(())
@@ -103,10 +99,7 @@ impl Explain {
         }
         bar.finish_and_clear();
         if self.json {
-            println!(
-                "{}",
-                serde_json::json!({ "same": same, "different": different })
-            );
+            println!("{}", serde_json::json!({ "same": same, "different": different }));
         } else {
             println!(
                 "decided again: {} decisions, {same} the same to the byte, {different} not",
@@ -136,20 +129,14 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     fn new(data: &'a Path) -> Verifier<'a> {
-        Verifier {
-            data,
-            engines: HashMap::new(),
-            encoder: Encoder::default(),
-            again: Vec::new(),
-        }
+        Verifier { data, engines: HashMap::new(), encoder: Encoder::default(), again: Vec::new() }
     }
 
     fn verify(&mut self, record: &[u8]) -> Result<(), String> {
         let decision = read(record)?;
         let hash = decision.rule_set.as_str();
         if !self.engines.contains_key(hash) {
-            self.engines
-                .insert(hash.to_owned(), archive::engine(self.data, hash));
+            self.engines.insert(hash.to_owned(), archive::engine(self.data, hash));
         }
         let engine = match self.engines.get(hash) {
             Some(Ok(engine)) => engine,
@@ -186,26 +173,12 @@ fn show(decision: &Decision<'_>) {
     println!("subject     {}", decision.subject_id);
     println!("happened    {}", decision.event_time);
     println!("decided     {}", decision.decided_at);
-    let recommendation = decision
-        .recommendation
-        .as_deref()
-        .map(|text| format!(" ({text})"));
-    println!(
-        "outcome     {}{}",
-        decision.outcome.name(),
-        recommendation.unwrap_or_default()
-    );
-    println!(
-        "score       {:.4}, confidence {:.4}",
-        decision.score, decision.confidence
-    );
+    let recommendation = decision.recommendation.as_deref().map(|text| format!(" ({text})"));
+    println!("outcome     {}{}", decision.outcome.name(), recommendation.unwrap_or_default());
+    println!("score       {:.4}, confidence {:.4}", decision.score, decision.confidence);
     println!(
         "reasons     {}",
-        if decision.reasons.is_empty() {
-            "none: no rule matched"
-        } else {
-            ""
-        }
+        if decision.reasons.is_empty() { "none: no rule matched" } else { "" }
     );
     for reason in &decision.reasons {
         println!(

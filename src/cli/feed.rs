@@ -72,12 +72,7 @@ impl Pacer {
     /// `rate` events per second; without one, flat out.
     pub(super) fn new(rate: Option<f64>) -> Pacer {
         let rate = rate.filter(|rate| *rate > 0.0);
-        Pacer {
-            began: Instant::now(),
-            rate,
-            number: 0,
-            stop: Stop::default(),
-        }
+        Pacer { began: Instant::now(), rate, number: 0, stop: Stop::default() }
     }
 
     /// The same, ending its naps when a stop is wanted.

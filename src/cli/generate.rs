@@ -45,12 +45,7 @@ pub(super) struct Generate {
     #[arg(long, default_value_t = Settings::default().events_per_second)]
     density: f64,
     /// Where JSON Lines go; - is standard output
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "-",
-        conflicts_with = "to_topics"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "to_topics")]
     out: PathBuf,
     /// The truth as JSON Lines: {"event_id", "kind", "account_id", "fraud", "scenario", "episode"}
     #[arg(long, value_name = "FILE")]
@@ -105,11 +100,7 @@ impl Generate {
             }
         }
         feed.flush()?;
-        eprintln!(
-            "{} events are on the topics of {}",
-            self.count,
-            data.display()
-        );
+        eprintln!("{} events are on the topics of {}", self.count, data.display());
         Ok(())
     }
 
@@ -120,10 +111,7 @@ impl Generate {
             Some(text) => {
                 let parsed: jiff::Timestamp = text.parse().map_err(|_| {
                     let expected = "an RFC 3339 time such as 2026-01-31T00:00:00Z";
-                    Failure::new(
-                        Exit::Invalid,
-                        format!("--start is {text:?}, expected {expected}"),
-                    )
+                    Failure::new(Exit::Invalid, format!("--start is {text:?}, expected {expected}"))
                 })?;
                 Millis(parsed.as_millisecond())
             }

@@ -34,13 +34,7 @@ use crate::telemetry::{LogFormat, init_logging, log_panics};
 )]
 struct Cli {
     /// How logs look on standard error
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "text",
-        env = "WEIR_LOG_FORMAT"
-    )]
+    #[arg(long, global = true, value_enum, default_value = "text", env = "WEIR_LOG_FORMAT")]
     log_format: Format,
     /// What is logged, as in RUST_LOG: for instance info,weir::stage=debug
     #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
@@ -104,11 +98,7 @@ pub fn main() -> ExitCode {
         Format::Json => LogFormat::Json,
     };
     // the demo is for people at a terminal: its own lines are enough unless something is wrong
-    let usual = if matches!(cli.command, Command::Demo(_)) {
-        "warn"
-    } else {
-        "info"
-    };
+    let usual = if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" };
     let filter = cli.log.as_deref().unwrap_or(usual);
     if let Err(message) = init_logging(format, filter) {
         eprintln!("weir: {message}");

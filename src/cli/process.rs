@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use super::{Exit, Failure, archive};
+use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
 use crate::config::{MergeMode, Topology, limits};
-use crate::event::Topic;
+use crate::event::{Millis, Topic};
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Faults;
 use crate::log::{Log, LogError};
 use crate::score::RuleSet;
-use crate::sink::store::{EmbeddedStore, Store, StoreSink};
+use crate::sink::notify::{Delivery, Notify, NotifyContext, NotifyHandle, RecordDeliveries};
+use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink};
 use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd};
 use crate::state::Horizon;
 use crate::telemetry::metric::Exporter;
@@ -62,6 +65,8 @@ pub(super) struct Process {
     sinks_stop: Stop,
     stage: Option<Stage>,
     store_sink: Option<StoreSink>,
+    notify: Option<NotifyHandle>,
+    server: Option<JoinHandle<()>>,
     until_end: bool,
     runtime: Runtime,
 }
@@ -77,12 +82,7 @@ pub(super) fn open_log(topology: &Topology, data: &Path) -> Result<EmbeddedLog, 
 }
 
 fn settings(plan: &Plan<'_>) -> Settings {
-    let Topology {
-        worker,
-        dedupe,
-        poison,
-        ..
-    } = plan.topology;
+    let Topology { worker, dedupe, poison, .. } = plan.topology;
     Settings {
         group: stage::GROUP.to_owned(),
         identity: "weir".to_owned(),
@@ -91,9 +91,7 @@ fn settings(plan: &Plan<'_>) -> Settings {
         batch_records_max: *worker.batch_records_max.get_ref(),
         batch_bytes_max: *worker.batch_bytes_max.get_ref(),
         merge: match plan.merge {
-            MergeMode::Live => Merge::Live {
-                wait: Duration::from_millis(worker.merge_wait_ms),
-            },
+            MergeMode::Live => Merge::Live { wait: Duration::from_millis(worker.merge_wait_ms) },
             MergeMode::Strict => Merge::Strict,
         },
         horizon: Horizon {
@@ -114,61 +112,103 @@ impl Process {
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
         let rules = RuleSet::load(&plan.topology.rules)?;
         let mut writers = Writers::built_in();
-        writers
-            .add_folder(&plan.topology.schemas())
-            .map_err(|error| Failure::new(Exit::Invalid, error))?;
+        writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
         let embedded = open_log(plan.topology, plan.data)?;
         archive::keep(plan.data, &rules)?;
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(embedded.database())?);
-        let log: Arc<dyn Log> = Arc::new(embedded);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("weir-io")
             .enable_all()
             .build()
-            .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
-        let (health, stop, sinks_stop) = (Health::default(), Stop::default(), Stop::default());
-        let clock = Clock::system();
-        let exporter = Exporter::install().map_err(|error| Failure::new(Exit::Failed, error))?;
-        let has = |role| plan.roles.contains(&role);
-        let store_sink = match has(Role::Store) {
-            true => Some(
-                StoreSink::start(
-                    Arc::clone(&log),
-                    Arc::clone(&store),
-                    &health,
-                    sinks_stop.clone(),
-                )
-                .map_err(|error| Failure::new(Exit::Failed, error))?,
-            ),
-            false => None,
-        };
+            .map_err(failed)?;
         let mut process = Process {
-            log: Arc::clone(&log),
+            log: Arc::new(embedded),
             store,
-            stop: stop.clone(),
-            clock: clock.clone(),
+            stop: Stop::default(),
+            clock: Clock::system(),
             address: None,
-            sinks_stop,
+            sinks_stop: Stop::default(),
             stage: None,
-            store_sink,
+            store_sink: None,
+            notify: None,
+            server: None,
             until_end: plan.until_end,
             runtime,
         };
+        let health = Health::default();
+        if let Err(failure) = process.start_parts(plan, &health, Decoder::new(writers)) {
+            // whatever has begun ends again before the failure is told
+            process.stop.stop();
+            process.wait()?;
+            return Err(failure);
+        }
+        Ok(process)
+    }
+
+    fn start_parts(
+        &mut self,
+        plan: &Plan<'_>,
+        health: &Health,
+        decoder: Decoder,
+    ) -> Result<(), Failure> {
+        let has = |role| plan.roles.contains(&role);
+        if has(Role::Api) {
+            self.start_server(plan.listen, health)?;
+        }
+        if has(Role::Store) {
+            let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
+            let sink = StoreSink::start(log, store, health, self.sinks_stop.clone());
+            self.store_sink = Some(sink.map_err(failed)?);
+        }
+        if has(Role::Notify) && !plan.topology.webhooks.is_empty() {
+            let context = NotifyContext {
+                log: Arc::clone(&self.log),
+                clock: self.clock.clone(),
+                health: health.clone(),
+                stop: self.sinks_stop.clone(),
+                runtime: self.runtime.handle().clone(),
+                record: record_deliveries(&self.store),
+                seed: self.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
+            };
+            let webhooks = plan.topology.webhooks.clone();
+            self.notify = Some(Notify::start(context, webhooks).map_err(invalid)?);
+        }
         if has(Role::Score) {
             let context = Context {
-                log,
-                decoder: Arc::new(Decoder::new(writers)),
+                log: Arc::clone(&self.log),
+                decoder: Arc::new(decoder),
                 rules: Arc::new(plan.topology.rules.clone()),
-                clock,
-                health,
-                stop,
+                clock: self.clock.clone(),
+                health: health.clone(),
+                stop: self.stop.clone(),
                 faults: Faults::default(),
             };
-            process.stage = Some(Stage::start(&context, &settings(plan))?);
+            self.stage = Some(Stage::start(&context, &settings(plan))?);
         }
-        drop(exporter);
-        Ok(process)
+        Ok(())
+    }
+
+    fn start_server(&mut self, listen: SocketAddr, health: &Health) -> Result<(), Failure> {
+        let exporter = Exporter::install().map_err(failed)?;
+        let api = Api {
+            listen,
+            log: Arc::clone(&self.log),
+            group: stage::GROUP.to_owned(),
+            health: health.clone(),
+            exporter: Some(exporter),
+            clock: self.clock.clone(),
+            // the last decisions are seen until the sinks are drained too
+            stop: self.sinks_stop.clone(),
+        };
+        let bound = self.runtime.block_on(Bound::bind(api)).map_err(failed)?;
+        self.address = Some(bound.addr());
+        self.server = Some(self.runtime.spawn(async move {
+            if let Err(error) = bound.serve().await {
+                tracing::error!(%error, "the server ended");
+            }
+        }));
+        Ok(())
     }
 
     /// Stops when the process is told to: SIGTERM, SIGINT.
@@ -176,10 +216,9 @@ impl Process {
         let stop = self.stop.clone();
         self.runtime.spawn(async move {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut terminate), Ok(mut interrupt)) = (
-                signal(SignalKind::terminate()),
-                signal(SignalKind::interrupt()),
-            ) else {
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
                 tracing::error!("cannot listen for signals");
                 return;
             };
@@ -206,8 +245,7 @@ impl Process {
         }
         self.sinks_stop.stop();
         if let Some(sink) = self.store_sink.take() {
-            sink.join()
-                .map_err(|error| Failure::new(Exit::Failed, error))?;
+            sink.join().map_err(|error| Failure::new(Exit::Failed, error))?;
         }
         self.runtime.shutdown_timeout(limits().drain_deadline);
         match ended? {
@@ -239,12 +277,13 @@ impl Process {
         let mut said = Instant::now();
         while !self.stop.wait(Duration::from_millis(20)) {
             let stored = self.store_sink.is_none() || StoreSink::caught_up(self.log.as_ref())?;
-            if stored {
+            let told = self.notify.as_ref().is_none_or(NotifyHandle::caught_up);
+            if stored && told {
                 return Ok(());
             }
             if said.elapsed() > Duration::from_secs(5) {
                 said = Instant::now();
-                tracing::info!(stored, "waiting for the sinks");
+                tracing::info!(stored, told, "waiting for the sinks");
             }
         }
         Ok(())
@@ -262,4 +301,29 @@ fn decided(log: &dyn Log) -> Result<bool, LogError> {
         }
     }
     Ok(true)
+}
+
+/// How the notify sink's ends of deliveries reach the store.
+fn record_deliveries(store: &Arc<dyn Store>) -> Arc<RecordDeliveries> {
+    let store = Arc::clone(store);
+    Arc::new(move |deliveries: Vec<Delivery>| {
+        let row = |delivery: Delivery| DeliveryRow {
+            escalation_id: delivery.escalation_id,
+            channel: delivery.channel,
+            status: delivery.status.name(),
+            attempts: delivery.attempts,
+            updated_at: Millis(delivery.updated_at_ms),
+            detail: delivery.detail,
+        };
+        let deliveries = deliveries.into_iter().map(row).collect();
+        Ok(store.write(Rows { deliveries, ..Rows::default() })?)
+    })
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, error)
+}
+
+fn invalid(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Invalid, error)
 }

@@ -91,11 +91,7 @@ impl Replay {
         };
         let mut rows = opened.map_err(|error| Failure::new(Exit::Invalid, error))?;
         let place = self.progress_file(file, data);
-        let mut progress = if self.restart {
-            Progress::default()
-        } else {
-            read_progress(&place)
-        };
+        let mut progress = if self.restart { Progress::default() } else { read_progress(&place) };
         let name = file.display();
         if progress.done {
             eprintln!(
@@ -114,11 +110,7 @@ impl Replay {
         let mut bad = 0;
         let mut last_row = progress.row;
         while let Some(row) = rows.next() {
-            let Mapped {
-                event,
-                row,
-                bytes_read,
-            } = match row {
+            let Mapped { event, row, bytes_read } = match row {
                 Ok(mapped) => mapped,
                 Err(error) => {
                     bad += 1;
@@ -149,10 +141,7 @@ impl Replay {
         flush(&mut feed, &mut progress, last_row, &place)?;
         bar.finish_and_clear();
         let seconds = pace.began.elapsed().as_secs_f64();
-        eprintln!(
-            "{name}: {} events in {seconds:.1} s, {bad} bad rows",
-            progress.events
-        );
+        eprintln!("{name}: {} events in {seconds:.1} s, {bad} bad rows", progress.events);
         for (reason, count) in rows.skipped() {
             eprintln!("  {count} rows left out: {reason}");
         }
@@ -172,14 +161,9 @@ impl Replay {
     /// One file for each pair of file and map.
     fn progress_file(&self, file: &Path, data: &Path) -> PathBuf {
         let full = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        let map = self
-            .map
-            .as_deref()
-            .map(Path::display)
-            .map(|map| map.to_string());
+        let map = self.map.as_deref().map(Path::display).map(|map| map.to_string());
         let name = format!("{}\n{}", full.display(), map.unwrap_or_default());
-        data.join("replay")
-            .join(format!("{:016x}.json", xxh3_64(name.as_bytes())))
+        data.join("replay").join(format!("{:016x}.json", xxh3_64(name.as_bytes())))
     }
 }
 
@@ -210,14 +194,8 @@ fn flush(feed: &mut Feed, progress: &mut Progress, row: u64, place: &Path) -> Re
 
 fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{bar:40} {percent}% {bytes_per_sec} {eta}",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes} {bytes_per_sec}",
-        ),
+        Some(total) => (ProgressBar::new(total), "{bar:40} {percent}% {bytes_per_sec} {eta}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec}"),
     };
     bar.with_style(
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -235,12 +213,7 @@ struct Pace {
 impl Pace {
     fn new(speed: Option<f64>, rate: Option<f64>) -> Pace {
         let speed = speed.filter(|speed| *speed > 0.0);
-        Pace {
-            began: Instant::now(),
-            speed,
-            first: None,
-            pacer: Pacer::new(rate),
-        }
+        Pace { began: Instant::now(), speed, first: None, pacer: Pacer::new(rate) }
     }
 
     fn early(&mut self, time: Millis) -> Option<Duration> {

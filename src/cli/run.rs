@@ -15,12 +15,7 @@ use crate::config::MergeMode;
     weir run --until-end --merge strict     (everything that is there, then end)")]
 pub(super) struct Run {
     /// What this process does
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "score,store,notify,api"
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "score,store,notify,api")]
     roles: Vec<Role>,
     /// Address and port of the server, instead of the topology's
     #[arg(long, value_name = "ADDR:PORT")]

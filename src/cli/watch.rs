@@ -72,9 +72,7 @@ impl Watch {
         };
         for topic in [Topic::Decisions, Topic::Escalations, Topic::DeadLetters] {
             for partition in 0..log.partitions(topic)? {
-                watcher
-                    .next
-                    .insert((topic, partition), log.end(topic, partition)?);
+                watcher.next.insert((topic, partition), log.end(topic, partition)?);
             }
         }
         let wanted = stop.clone();
@@ -122,11 +120,7 @@ impl Watcher {
         let mut offset = self.next.get(&(topic, partition)).copied().unwrap_or(end);
         while offset < end {
             let mut records = Vec::new();
-            let from = Position {
-                topic,
-                partition,
-                offset,
-            };
+            let from = Position { topic, partition, offset };
             let next = self.reader.read(from, end, READ_BYTES, &mut records)?;
             for record in &records {
                 match topic {
@@ -149,27 +143,17 @@ impl Watcher {
             tracing::warn!(position = %record.position, "unreadable decision");
             return;
         };
-        *self
-            .seen
-            .decisions
-            .entry((decision.kind, decision.outcome))
-            .or_default() += 1;
+        *self.seen.decisions.entry((decision.kind, decision.outcome)).or_default() += 1;
         let source = Topic::from_name(&decision.source.topic).map(|topic| Position {
             topic,
             partition: record.position.partition,
             offset: decision.source.offset,
         });
         let due = source.and_then(|source| {
-            self.due
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .0
-                .remove(&source)
+            self.due.lock().unwrap_or_else(PoisonError::into_inner).0.remove(&source)
         });
         if let Some(due) = due.filter(|_| self.seen.latencies_ms.len() < MEASURED_MAX) {
-            self.seen
-                .latencies_ms
-                .push(due.elapsed().as_secs_f64() * 1_000.0);
+            self.seen.latencies_ms.push(due.elapsed().as_secs_f64() * 1_000.0);
         }
         if matches!(decision.outcome, Outcome::Review | Outcome::Block) {
             self.seen.sample = Some(decision.decision_id.to_string());
@@ -185,10 +169,7 @@ impl Watcher {
             return;
         }
         self.shown.1 += 1;
-        let reason = decision
-            .reasons
-            .first()
-            .map_or("", |reason| reason.text.as_str());
+        let reason = decision.reasons.first().map_or("", |reason| reason.text.as_str());
         println!(
             "{:<7} {:<12} {:<16} {:<13} {:.2}  {reason}",
             decision.outcome.name(),

@@ -77,20 +77,15 @@ impl Contract {
     /// Names of the record's fields, in order.
     pub fn field_names(self) -> Vec<&'static str> {
         match self.reference() {
-            apache_avro::Schema::Record(record) => record
-                .fields
-                .iter()
-                .map(|field| field.name.as_str())
-                .collect(),
+            apache_avro::Schema::Record(record) => {
+                record.fields.iter().map(|field| field.name.as_str()).collect()
+            }
             _ => Vec::new(),
         }
     }
 }
 
-#[allow(
-    clippy::panic,
-    reason = "the files are part of the program; a test parses each"
-)]
+#[allow(clippy::panic, reason = "the files are part of the program; a test parses each")]
 fn parse(contract: Contract) -> Schema {
     match contract.text().parse() {
         Ok(schema) => schema,
@@ -98,10 +93,7 @@ fn parse(contract: Contract) -> Schema {
     }
 }
 
-#[allow(
-    clippy::panic,
-    reason = "the files are part of the program; a test parses each"
-)]
+#[allow(clippy::panic, reason = "the files are part of the program; a test parses each")]
 fn parse_reference(contract: Contract) -> apache_avro::Schema {
     match apache_avro::Schema::parse_str(contract.text()) {
         Ok(schema) => schema,
@@ -120,25 +112,20 @@ mod tests {
     /// Avro's Parsing Canonical Form, rule by rule. `apache-avro` cannot be asked: it keeps
     /// `{"type":"long"}` where a logical type was stripped and does not inherit namespaces.
     fn canonical(schema: &Value, namespace: &str) -> String {
-        const PRIMITIVES: [&str; 8] = [
-            "null", "boolean", "int", "long", "float", "double", "bytes", "string",
-        ];
+        const PRIMITIVES: [&str; 8] =
+            ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
         match schema {
             Value::String(name) if PRIMITIVES.contains(&name.as_str()) => format!("\"{name}\""),
             Value::String(name) if name.contains('.') => format!("\"{name}\""),
             Value::String(name) => format!("\"{namespace}.{name}\""),
             Value::Array(branches) => {
-                let branches: Vec<String> = branches
-                    .iter()
-                    .map(|branch| canonical(branch, namespace))
-                    .collect();
+                let branches: Vec<String> =
+                    branches.iter().map(|branch| canonical(branch, namespace)).collect();
                 format!("[{}]", branches.join(","))
             }
             Value::Object(fields) => {
-                let namespace = fields
-                    .get("namespace")
-                    .and_then(Value::as_str)
-                    .unwrap_or(namespace);
+                let namespace =
+                    fields.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
                 let name = || format!("\"{namespace}.{}\"", fields["name"].as_str().unwrap());
                 match fields["type"].as_str().unwrap() {
                     "record" => {
@@ -152,17 +139,11 @@ mod tests {
                             })
                             .collect();
                         let fields = fields.join(",");
-                        format!(
-                            "{{\"name\":{},\"type\":\"record\",\"fields\":[{fields}]}}",
-                            name()
-                        )
+                        format!("{{\"name\":{},\"type\":\"record\",\"fields\":[{fields}]}}", name())
                     }
                     "enum" => {
                         let symbols = fields["symbols"].to_string();
-                        format!(
-                            "{{\"name\":{},\"type\":\"enum\",\"symbols\":{symbols}}}",
-                            name()
-                        )
+                        format!("{{\"name\":{},\"type\":\"enum\",\"symbols\":{symbols}}}", name())
                     }
                     "array" => {
                         let items = canonical(&fields["items"], namespace);
@@ -184,11 +165,7 @@ mod tests {
         for contract in Contract::ALL {
             let text = canonical(&serde_json::from_str(contract.text()).unwrap(), "");
             let fingerprint = Rabin::digest(text.as_bytes());
-            assert_eq!(
-                fingerprint[..],
-                contract.schema().rabin_fingerprint()[..],
-                "{text}"
-            );
+            assert_eq!(fingerprint[..], contract.schema().rabin_fingerprint()[..], "{text}");
         }
     }
 

@@ -19,11 +19,8 @@ pub fn dead_letter(record: &Record, refusal: &Refusal, now: Millis) -> DeadLette
     let payload = record.payload();
     let keep = payload.len() <= PAYLOAD_BYTES_MAX && !contains_card_number(payload);
     let clean = |bytes: &[u8]| redact(&String::from_utf8_lossy(bytes)).into_owned();
-    let headers: BTreeMap<String, String> = record
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), clean(value)))
-        .collect();
+    let headers: BTreeMap<String, String> =
+        record.headers.iter().map(|(name, value)| (name.clone(), clean(value))).collect();
     DeadLetter {
         topic: record.position.topic.name().to_owned(),
         partition: i32::try_from(record.position.partition).unwrap_or(i32::MAX),
@@ -33,9 +30,7 @@ pub fn dead_letter(record: &Record, refusal: &Refusal, now: Millis) -> DeadLette
         stage: refusal.stage.name().to_owned(),
         code: refusal.code.name().to_owned(),
         message: refusal.message.clone(),
-        key: record
-            .key()
-            .map(|key| clean(key).chars().take(KEY_CHARS_MAX).collect()),
+        key: record.key().map(|key| clean(key).chars().take(KEY_CHARS_MAX).collect()),
         headers,
         payload_hash: format!("{:032x}", xxh3_128(payload)),
         payload_bytes: i64::try_from(payload.len()).unwrap_or(i64::MAX),

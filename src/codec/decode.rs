@@ -43,11 +43,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn new(stage: FailedStage, code: Code, message: impl Into<String>) -> Refusal {
-        Refusal {
-            stage,
-            code,
-            message: message.into(),
-        }
+        Refusal { stage, code, message: message.into() }
     }
 
     fn decode(code: Code, message: impl Into<String>) -> Refusal {
@@ -77,9 +73,7 @@ impl Decoder {
     pub fn event_time(&self, record: &Record) -> Option<Millis> {
         let kind = record.position.topic.kind()?;
         let (writer, body) = self.unframe(kind, record.payload()).ok()?;
-        read::<Head>(writer, body)
-            .ok()
-            .map(|(head, _)| head.event_time)
+        read::<Head>(writer, body).ok().map(|(head, _)| head.event_time)
     }
 
     /// The event in a record of an input topic.
@@ -105,26 +99,18 @@ impl Decoder {
         redact_event(&mut event);
         validate(&event, record)?;
         let fingerprint = *writer.schema.rabin_fingerprint();
-        Ok(Decoded {
-            event,
-            schema_id: i64::from_le_bytes(fingerprint),
-        })
+        Ok(Decoded { event, schema_id: i64::from_le_bytes(fingerprint) })
     }
 
     fn unframe<'a>(&self, kind: Kind, payload: &'a [u8]) -> Result<(&Writer, &'a [u8]), Refusal> {
         if payload.len() > RECORD_BYTES_MAX {
-            let message = format!(
-                "payload has {} bytes, expected at most {RECORD_BYTES_MAX}",
-                payload.len()
-            );
+            let message =
+                format!("payload has {} bytes, expected at most {RECORD_BYTES_MAX}", payload.len());
             return Err(Refusal::decode(Code::TooLarge, message));
         }
-        let (Some([0xC3, 0x01]), Some(fingerprint)) = (
-            payload.get(..2),
-            payload
-                .get(2..FRAME)
-                .and_then(|bytes| bytes.try_into().ok()),
-        ) else {
+        let (Some([0xC3, 0x01]), Some(fingerprint)) =
+            (payload.get(..2), payload.get(2..FRAME).and_then(|bytes| bytes.try_into().ok()))
+        else {
             let begin = payload.get(..2).unwrap_or(payload);
             let message = format!(
                 "payload of {} bytes begins with {begin:02X?}, expected C3 01 and a fingerprint",
@@ -141,11 +127,8 @@ impl Decoder {
             return Err(Refusal::decode(Code::UnknownSchema, message));
         };
         if writer.kind != Some(kind) {
-            let message = format!(
-                "record of schema {}, expected a {} here",
-                writer.name,
-                kind.label()
-            );
+            let message =
+                format!("record of schema {}, expected a {} here", writer.name, kind.label());
             return Err(Refusal::decode(Code::WrongSchema, message));
         }
         if let Some(reason) = &writer.incompatible {

@@ -22,9 +22,7 @@ pub struct Encoder {
 impl Default for Encoder {
     fn default() -> Self {
         let config = |contract: &Contract| SerializerConfig::new(contract.schema());
-        Encoder {
-            configs: Contract::ALL.iter().map(config).collect(),
-        }
+        Encoder { configs: Contract::ALL.iter().map(config).collect() }
     }
 }
 

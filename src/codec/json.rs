@@ -59,9 +59,7 @@ pub enum JsonError {
 }
 
 fn suggestion(nearest: Option<&str>) -> String {
-    nearest
-        .map(|name| format!(", did you mean {name:?}?"))
-        .unwrap_or_default()
+    nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
 }
 
 /// The event on one line of a file.
@@ -69,29 +67,20 @@ fn suggestion(nearest: Option<&str>) -> String {
 /// # Errors
 /// See [`JsonError`].
 pub fn from_line(line: &str) -> Result<Event<'static>, JsonError> {
-    let value: Value = serde_json::from_str(line).map_err(|error| JsonError::Syntax {
-        column: error.column(),
-        reason: error.to_string(),
-    })?;
+    let value: Value = serde_json::from_str(line)
+        .map_err(|error| JsonError::Syntax { column: error.column(), reason: error.to_string() })?;
     let Value::Object(mut fields) = value else {
-        return Err(JsonError::NotAnObject {
-            found: quote(&value),
-        });
+        return Err(JsonError::NotAnObject { found: quote(&value) });
     };
     let kind = fields.remove("kind");
     // an invoice has a field of that name too: its own is written invoice_kind here
     if let Some(own) = fields.remove("invoice_kind") {
         fields.insert("kind".to_owned(), own);
     }
-    let found = kind
-        .as_ref()
-        .and_then(Value::as_str)
-        .and_then(Kind::from_label);
+    let found = kind.as_ref().and_then(Value::as_str).and_then(Kind::from_label);
     match found {
         Some(kind) => from_fields(kind, fields),
-        None => Err(JsonError::Kind {
-            found: kind.map_or("absent".to_owned(), |k| quote(&k)),
-        }),
+        None => Err(JsonError::Kind { found: kind.map_or("absent".to_owned(), |k| quote(&k)) }),
     }
 }
 
@@ -163,15 +152,10 @@ fn show_times(schema: &Schema, value: &mut Value) {
             }
         }
         (Schema::Array(array), Value::Array(items)) => {
-            items
-                .iter_mut()
-                .for_each(|item| show_times(&array.items, item));
+            items.iter_mut().for_each(|item| show_times(&array.items, item));
         }
         (Schema::Union(union), value) if !value.is_null() => {
-            union
-                .variants()
-                .iter()
-                .for_each(|branch| show_times(branch, value));
+            union.variants().iter().for_each(|branch| show_times(branch, value));
         }
         (Schema::TimestampMillis, value) => {
             if let Some(ms) = value.as_i64() {
@@ -191,9 +175,7 @@ fn check_names(kind: Kind, fields: &Map<String, Value>) -> Result<(), JsonError>
     let apache_avro::Schema::Record(record) = Contract::of(kind).reference() else {
         return Ok(());
     };
-    let unknown = fields
-        .keys()
-        .find(|name| !record.lookup.contains_key(*name));
+    let unknown = fields.keys().find(|name| !record.lookup.contains_key(*name));
     let Some(name) = unknown else { return Ok(()) };
     let nearest = record
         .lookup
@@ -202,11 +184,7 @@ fn check_names(kind: Kind, fields: &Map<String, Value>) -> Result<(), JsonError>
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known.clone());
-    Err(JsonError::UnknownField {
-        kind: kind.label(),
-        field: name.clone(),
-        nearest,
-    })
+    Err(JsonError::UnknownField { kind: kind.label(), field: name.clone(), nearest })
 }
 
 fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonError> {
@@ -214,16 +192,9 @@ fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonEr
     serde_path_to_error::deserialize(fields.clone()).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner().to_string();
-        match reason
-            .strip_prefix("missing field `")
-            .and_then(|rest| rest.split('`').next())
-        {
+        match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
             Some(name) => JsonError::Field {
-                field: if path == "." {
-                    name.to_owned()
-                } else {
-                    format!("{path}.{name}")
-                },
+                field: if path == "." { name.to_owned() } else { format!("{path}.{name}") },
                 found: "absent".to_owned(),
                 expected: "it is required".to_owned(),
             },
@@ -238,12 +209,12 @@ fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonEr
 
 /// The value at a path such as `lines[3].quantity`.
 fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split(['.', '['])
-        .filter(|part| !part.is_empty())
-        .try_fold(value, |value, part| match part.strip_suffix(']') {
-            Some(index) => value.get(index.parse::<usize>().ok()?),
-            None => value.get(part),
-        })
+    path.split(['.', '[']).filter(|part| !part.is_empty()).try_fold(value, |value, part| match part
+        .strip_suffix(']')
+    {
+        Some(index) => value.get(index.parse::<usize>().ok()?),
+        None => value.get(part),
+    })
 }
 
 fn quote(value: &Value) -> String {

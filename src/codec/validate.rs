@@ -92,10 +92,7 @@ fn fields(event: &Event<'_>) -> Result<(), Refusal> {
         Event::Chat(event) => finite("bot_confidence", event.bot_confidence),
         Event::Invoice(event) => {
             currency(&event.currency)?;
-            event
-                .lines
-                .iter()
-                .try_for_each(|line| finite("lines.quantity", Some(line.quantity)))
+            event.lines.iter().try_for_each(|line| finite("lines.quantity", Some(line.quantity)))
         }
         Event::Label(_) => Ok(()),
     }
@@ -105,19 +102,16 @@ fn currency(value: &str) -> Result<(), Refusal> {
     if value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Ok(());
     }
-    let message = format!(
-        "currency is {}, expected three capital letters as in ISO 4217",
-        quote(value)
-    );
+    let message =
+        format!("currency is {}, expected three capital letters as in ISO 4217", quote(value));
     Err(refuse(Code::InvalidField, message))
 }
 
 fn finite(field: &str, value: Option<f64>) -> Result<(), Refusal> {
     match value {
-        Some(value) if !value.is_finite() => Err(refuse(
-            Code::InvalidField,
-            format!("{field} is {value}, expected a finite number"),
-        )),
+        Some(value) if !value.is_finite() => {
+            Err(refuse(Code::InvalidField, format!("{field} is {value}, expected a finite number")))
+        }
         _ => Ok(()),
     }
 }
@@ -202,10 +196,7 @@ fn key(event: &Event<'_>, record: &Record) -> Result<(), Refusal> {
         return Ok(());
     }
     let found = quote(&String::from_utf8_lossy(key));
-    let message = format!(
-        "key is {found}, expected {} of the event",
-        quote(&event.key())
-    );
+    let message = format!("key is {found}, expected {} of the event", quote(&event.key()));
     Err(refuse(Code::KeyMismatch, message))
 }
 

@@ -55,18 +55,14 @@ impl Writers {
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(io(folder))? {
             let path = entry.map_err(io(folder))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "avsc")
-            {
+            if path.extension().is_some_and(|extension| extension == "avsc") {
                 paths.push(path);
             }
         }
         paths.sort();
         for path in paths {
             let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-            self.add(&text)
-                .map_err(|reason| SchemaError::Invalid { path, reason })?;
+            self.add(&text).map_err(|reason| SchemaError::Invalid { path, reason })?;
         }
         Ok(())
     }
@@ -85,15 +81,7 @@ impl Writers {
         let kind = kind_of(&name);
         let incompatible = kind.and_then(|kind| incompatibility(&reference, kind));
         let fingerprint = *schema.rabin_fingerprint();
-        self.by_fingerprint.insert(
-            fingerprint,
-            Writer {
-                name,
-                kind,
-                incompatible,
-                schema,
-            },
-        );
+        self.by_fingerprint.insert(fingerprint, Writer { name, kind, incompatible, schema });
         Ok(())
     }
 
@@ -104,33 +92,22 @@ impl Writers {
 
 /// The kind of event whose contract has this full name, or knows it as an alias.
 fn kind_of(name: &str) -> Option<Kind> {
-    [
-        Kind::Transaction,
-        Kind::Dispute,
-        Kind::Chat,
-        Kind::Invoice,
-        Kind::Label,
-    ]
-    .into_iter()
-    .find(|kind| match Contract::of(*kind).reference() {
-        apache_avro::Schema::Record(record) => {
-            record.name.to_string() == name
-                || record.aliases.iter().flatten().any(|alias| {
-                    alias
-                        .fully_qualified_name(record.name.namespace())
-                        .to_string()
-                        == name
-                })
-        }
-        _ => false,
-    })
+    [Kind::Transaction, Kind::Dispute, Kind::Chat, Kind::Invoice, Kind::Label].into_iter().find(
+        |kind| match Contract::of(*kind).reference() {
+            apache_avro::Schema::Record(record) => {
+                record.name.to_string() == name
+                    || record.aliases.iter().flatten().any(|alias| {
+                        alias.fully_qualified_name(record.name.namespace()).to_string() == name
+                    })
+            }
+            _ => false,
+        },
+    )
 }
 
 fn incompatibility(writer: &apache_avro::Schema, kind: Kind) -> Option<String> {
     let reader = Contract::of(kind).reference();
-    SchemaCompatibility::can_read(writer, reader)
-        .err()
-        .map(|error| error.to_string())
+    SchemaCompatibility::can_read(writer, reader).err().map(|error| error.to_string())
 }
 
 /// Why a schema file is not used.

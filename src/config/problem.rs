@@ -18,11 +18,7 @@ pub struct Place {
 impl Place {
     /// The whole file.
     pub fn file(file: &Path) -> Place {
-        Place {
-            file: file.to_owned(),
-            line: 0,
-            column: 0,
-        }
+        Place { file: file.to_owned(), line: 0, column: 0 }
     }
 
     /// The place of byte `at` in a file's text.
@@ -63,10 +59,7 @@ pub struct Problem {
 impl Problem {
     /// A problem at a place.
     pub fn new(place: Place, message: impl Into<String>) -> Problem {
-        Problem {
-            place,
-            message: message.into(),
-        }
+        Problem { place, message: message.into() }
     }
 }
 

@@ -59,11 +59,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds {
-            step_up: 0.5,
-            review: 0.7,
-            block: 0.95,
-        }
+        Thresholds { step_up: 0.5, review: 0.7, block: 0.95 }
     }
 }
 
@@ -83,12 +79,7 @@ pub struct Escalate {
 
 impl Default for Escalate {
     fn default() -> Self {
-        Escalate {
-            queue: "risk".into(),
-            review_priority: 3,
-            block_priority: 2,
-            due_hours: 24,
-        }
+        Escalate { queue: "risk".into(), review_priority: 3, block_priority: 2, due_hours: 24 }
     }
 }
 
@@ -175,10 +166,7 @@ impl RuleFile {
         let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
             Ok(entries) => entries
                 .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-                .filter(|path| {
-                    path.extension()
-                        .is_some_and(|extension| extension == "toml")
-                })
+                .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
                 .collect(),
             Err(error) => {
                 let message = format!("cannot be read: {error}, expected a folder with rules");
@@ -228,11 +216,7 @@ impl RuleFile {
             Some(spanned) => (*spanned.get_ref(), spanned.span()),
             None => (Thresholds::default(), 0..0),
         };
-        let Thresholds {
-            step_up,
-            review,
-            block,
-        } = thresholds;
+        let Thresholds { step_up, review, block } = thresholds;
         if !(0.0 < step_up && step_up <= review && review <= block && block <= 1.0) {
             let message = format!(
                 "thresholds are step_up {step_up}, review {review}, block {block}, \

@@ -23,14 +23,10 @@ fn interpolate(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<Str
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, after)) = after.split_once('}') else {
-            return Err(format!(
-                "{text:?} has \"${{\" without \"}}\", expected ${{NAME}}"
-            ));
+            return Err(format!("{text:?} has \"${{\" without \"}}\", expected ${{NAME}}"));
         };
         let Some(value) = value(name) else {
-            return Err(format!(
-                "environment variable {name} is not set, expected by {text:?}"
-            ));
+            return Err(format!("environment variable {name} is not set, expected by {text:?}"));
         };
         done.push_str(before);
         done.push_str(&value);
@@ -69,17 +65,10 @@ mod tests {
     #[test]
     fn variables_are_replaced_and_missing_ones_named() {
         let value = |name: &str| (name == "HOST").then(|| "example".to_owned());
-        assert_eq!(
-            interpolate("http://${HOST}/x", value).unwrap(),
-            "http://example/x"
-        );
+        assert_eq!(interpolate("http://${HOST}/x", value).unwrap(), "http://example/x");
         assert_eq!(interpolate("a $5 {b}", value).unwrap(), "a $5 {b}");
         assert!(interpolate("${PORT}", value).unwrap_err().contains("PORT"));
-        assert!(
-            interpolate("${HOST", value)
-                .unwrap_err()
-                .contains("without")
-        );
+        assert!(interpolate("${HOST", value).unwrap_err().contains("without"));
         assert_eq!(format!("{:?}", Secret::new("x".into())), "Secret(…)");
     }
 }

@@ -119,10 +119,7 @@ pub struct Dedupe {
 
 impl Default for Dedupe {
     fn default() -> Self {
-        Dedupe {
-            ids: Spanned::new(0..0, 64),
-            hours: Spanned::new(0..0, 168),
-        }
+        Dedupe { ids: Spanned::new(0..0, 64), hours: Spanned::new(0..0, 168) }
     }
 }
 
@@ -158,9 +155,7 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Server {
-            listen: Listen(SocketAddr::from(([127, 0, 0, 1], 8080))),
-        }
+        Server { listen: Listen(SocketAddr::from(([127, 0, 0, 1], 8080))) }
     }
 }
 
@@ -236,10 +231,7 @@ impl Topology {
             },
             Err(problem) => return Err(problem.into()),
         };
-        let checker = Checker {
-            path: &path,
-            text: &text,
-        };
+        let checker = Checker { path: &path, text: &text };
         checker.ranges(&file, &mut problems);
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
@@ -279,10 +271,7 @@ fn read_optional(path: &Path) -> Result<String, Problem> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Problem::new(
-            Place::file(path),
-            format!("cannot be read: {error}"),
-        )),
+        Err(error) => Err(Problem::new(Place::file(path), format!("cannot be read: {error}"))),
     }
 }
 
@@ -315,36 +304,12 @@ impl Checker<'_> {
         self.range("partitions", &file.embedded.partitions, 1, 1_024, problems);
         let worker = &file.worker;
         self.range("count", &worker.count, 1, 64, problems);
-        self.range(
-            "commit_interval_ms",
-            &worker.commit_interval_ms,
-            0,
-            10_000,
-            problems,
-        );
-        self.range(
-            "batch_records_max",
-            &worker.batch_records_max,
-            1,
-            100_000,
-            problems,
-        );
-        self.range(
-            "batch_bytes_max",
-            &worker.batch_bytes_max,
-            64 << 10,
-            64 << 20,
-            problems,
-        );
+        self.range("commit_interval_ms", &worker.commit_interval_ms, 0, 10_000, problems);
+        self.range("batch_records_max", &worker.batch_records_max, 1, 100_000, problems);
+        self.range("batch_bytes_max", &worker.batch_bytes_max, 64 << 10, 64 << 20, problems);
         self.range("ids", &file.dedupe.ids, 1, 10_000, problems);
         self.range("hours", &file.dedupe.hours, 1, 24 * 366, problems);
-        self.range(
-            "share_percent",
-            &file.poison.share_percent,
-            0.01,
-            100.0,
-            problems,
-        );
+        self.range("share_percent", &file.poison.share_percent, 0.01, 100.0, problems);
         self.range("window", &file.poison.window, 100, 1_000_000, problems);
         self.range("run", &file.poison.run, 1, 1_000_000, problems);
     }
@@ -395,20 +360,13 @@ impl Checker<'_> {
             }
         };
         if !secret.starts_with("whsec_") {
-            let at = file
-                .secret
-                .as_ref()
-                .or(file.secret_file.as_ref())
-                .unwrap_or(&file.url);
+            let at = file.secret.as_ref().or(file.secret_file.as_ref()).unwrap_or(&file.url);
             let message = "secret is not in the form expected: whsec_ and the base64 of the key";
             return Err(self.problem(at, message.to_owned()));
         }
         let attempts_max = file.attempts_max.unwrap_or(Spanned::new(0..0, 12));
         if !(1..=1_000).contains(attempts_max.get_ref()) {
-            let message = format!(
-                "attempts_max is {}, expected 1 to 1000",
-                attempts_max.get_ref()
-            );
+            let message = format!("attempts_max is {}, expected 1 to 1000", attempts_max.get_ref());
             return Err(self.problem(&attempts_max, message));
         }
         Ok(Webhook {

@@ -21,12 +21,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, least restrictive first.
-    pub const ALL: [Outcome; 4] = [
-        Outcome::Allow,
-        Outcome::StepUp,
-        Outcome::Review,
-        Outcome::Block,
-    ];
+    pub const ALL: [Outcome; 4] =
+        [Outcome::Allow, Outcome::StepUp, Outcome::Review, Outcome::Block];
 
     /// The name on the wire and in metrics.
     pub fn name(self) -> &'static str {
@@ -216,10 +212,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6e4d_1a5c_52c6_4a3e_9d0b_7c1f_4b8a_2e9
 /// separated by a zero byte, which none of them may contain.
 pub fn decision_id(tenant: &str, kind: Kind, account_id: &str, event_id: &str) -> Uuid {
     let mut name = Vec::with_capacity(tenant.len() + account_id.len() + event_id.len() + 16);
-    for (i, part) in [tenant, kind.name(), account_id, event_id]
-        .into_iter()
-        .enumerate()
-    {
+    for (i, part) in [tenant, kind.name(), account_id, event_id].into_iter().enumerate() {
         if i > 0 {
             name.push(0);
         }

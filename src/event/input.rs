@@ -49,15 +49,9 @@ impl Kind {
 
     /// The kind of that file name, see [`Kind::label`].
     pub fn from_label(label: &str) -> Option<Kind> {
-        [
-            Kind::Transaction,
-            Kind::Dispute,
-            Kind::Chat,
-            Kind::Invoice,
-            Kind::Label,
-        ]
-        .into_iter()
-        .find(|kind| kind.label() == label)
+        [Kind::Transaction, Kind::Dispute, Kind::Chat, Kind::Invoice, Kind::Label]
+            .into_iter()
+            .find(|kind| kind.label() == label)
     }
 
     /// The topic its events are published to.

@@ -43,13 +43,8 @@ impl Topic {
     ];
 
     /// The inputs, in the order in which records of equal event time are taken.
-    pub const INPUTS: [Topic; 5] = [
-        Topic::Labels,
-        Topic::Disputes,
-        Topic::Chats,
-        Topic::Invoices,
-        Topic::Transactions,
-    ];
+    pub const INPUTS: [Topic; 5] =
+        [Topic::Labels, Topic::Disputes, Topic::Chats, Topic::Invoices, Topic::Transactions];
 
     /// The default name.
     pub fn name(self) -> &'static str {

@@ -244,27 +244,14 @@ mod tests {
     fn times_and_dates_read_back_as_they_were_shown() {
         for ms in [0, 1_522_540_831_000, 4_102_444_800_123, -1] {
             let json = format!("\"{}\"", Millis(ms));
-            assert_eq!(
-                serde_json::from_str::<Millis>(&json).unwrap(),
-                Millis(ms),
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<Millis>(&json).unwrap(), Millis(ms), "{json}");
         }
         for days in [0, 17_622, -400, 60_000] {
             let json = format!("\"{}\"", Date(days));
-            assert_eq!(
-                serde_json::from_str::<Date>(&json).unwrap(),
-                Date(days),
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<Date>(&json).unwrap(), Date(days), "{json}");
         }
         assert_eq!(serde_json::from_str::<Millis>("12").unwrap(), Millis(12));
-        let error = serde_json::from_str::<Date>("\"2018-13-01\"")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("2018-13-01") && error.contains("a date such as"),
-            "{error}"
-        );
+        let error = serde_json::from_str::<Date>("\"2018-13-01\"").unwrap_err().to_string();
+        assert!(error.contains("2018-13-01") && error.contains("a date such as"), "{error}");
     }
 }

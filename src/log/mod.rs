@@ -171,9 +171,7 @@ impl RecordBatch {
             topic: entry.topic,
             partition: entry.partition,
             timestamp_ms: entry.timestamp_ms,
-            key: entry
-                .keyed
-                .then(|| &self.bytes[entry.key_start..entry.payload_start]),
+            key: entry.keyed.then(|| &self.bytes[entry.key_start..entry.payload_start]),
             payload: &self.bytes[entry.payload_start..entry.end],
         })
     }
@@ -536,10 +534,7 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
@@ -558,10 +553,7 @@ mod tests {
         assert_eq!((batch.len(), batch.bytes()), (1, 8));
         batch.push(Topic::Escalations, 1, 3, b"", b"x");
         let last = batch.iter().last().unwrap();
-        assert_eq!(
-            (last.key, last.payload, last.partition),
-            (Some(&b""[..]), &b"x"[..], 1)
-        );
+        assert_eq!((last.key, last.payload, last.partition), (Some(&b""[..]), &b"x"[..], 1));
         batch.truncate(1);
         assert_eq!((batch.len(), batch.bytes()), (1, 8));
     }

@@ -127,10 +127,7 @@ mod tests {
     fn every_contract_is_read_with_its_types() {
         let names = |kind| -> Vec<&str> { fields(kind).iter().map(|f| f.name.as_str()).collect() };
         for kind in Kind::SCORED.into_iter().chain([Kind::Label]) {
-            assert_eq!(
-                names(kind)[..4],
-                ["event_id", "event_time", "tenant", "account_id"]
-            );
+            assert_eq!(names(kind)[..4], ["event_id", "event_time", "tenant", "account_id"]);
         }
         let spec = |kind, name: &str| fields(kind).iter().find(|f| f.name == name).unwrap();
         assert_eq!(spec(Kind::Transaction, "event_time").ty, FieldType::Time);

@@ -83,25 +83,16 @@ impl CsvRows {
     pub(super) fn next(&mut self, row: &mut Row, columns: &Columns) -> Result<bool, Problem> {
         self.row += 1;
         let before = self.reader.position().line();
-        row.begin(Place {
-            row: self.row,
-            line: before,
-        });
+        row.begin(Place { row: self.row, line: before });
         if !self.read_record()? {
             return Ok(false);
         }
-        row.begin(Place {
-            row: self.row,
-            line: self.first_line(before),
-        });
+        row.begin(Place { row: self.row, line: self.first_line(before) });
         if self.swallowed_the_rest() {
             return Err(Problem::OpenQuote);
         }
         if self.record.len() != self.width {
-            return Err(Problem::Fields {
-                found: self.record.len(),
-                expected: self.width,
-            });
+            return Err(Problem::Fields { found: self.record.len(), expected: self.width });
         }
         for (column, place) in columns.iter().zip(&self.places) {
             let cell = place.and_then(|at| self.record.get(at)).unwrap_or_default();
@@ -119,10 +110,7 @@ impl CsvRows {
         let read = self.reader.read_byte_record(&mut self.record);
         read.map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|e| e.is::<RowTooLong>()) => {
-                Problem::TooLong {
-                    limit: ROW_BYTES_MAX,
-                    quoted: true,
-                }
+                Problem::TooLong { limit: ROW_BYTES_MAX, quoted: true }
             }
             csv::ErrorKind::Io(error) => Problem::read(error, &self.read),
             kind => Problem::Unreadable(io::Error::other(format!("{kind:?}"))),
@@ -151,14 +139,10 @@ fn find_columns(
     header: &csv::ByteRecord,
     columns: &Columns,
 ) -> Result<Vec<Option<usize>>, Problem> {
-    let names: Vec<&str> = header
-        .iter()
-        .map(|name| std::str::from_utf8(name))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Problem::NotUtf8 {
-            what: "header".to_owned(),
-            at: error.valid_up_to(),
-        })?;
+    let names: Vec<&str> =
+        header.iter().map(|name| std::str::from_utf8(name)).collect::<Result<_, _>>().map_err(
+            |error| Problem::NotUtf8 { what: "header".to_owned(), at: error.valid_up_to() },
+        )?;
     columns
         .iter()
         .map(|column| {

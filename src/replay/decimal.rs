@@ -54,10 +54,7 @@ pub(super) enum NotMinor {
 }
 
 impl Decimal {
-    pub(super) const ZERO: Decimal = Decimal {
-        mantissa: 0,
-        scale: 0,
-    };
+    pub(super) const ZERO: Decimal = Decimal { mantissa: 0, scale: 0 };
 
     /// Reads `[+-]digits[.digits]`; nothing else is a number here: no exponent, no separator of
     /// thousands, no blank.
@@ -78,14 +75,9 @@ impl Decimal {
         let fraction = fraction.trim_end_matches('0');
         let mut mantissa: i128 = 0;
         for digit in whole.bytes().chain(fraction.bytes()) {
-            mantissa = mantissa
-                .checked_mul(10)?
-                .checked_add(i128::from(digit - b'0'))?;
+            mantissa = mantissa.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
         }
-        Some(Decimal {
-            mantissa: sign * mantissa,
-            scale: u32::try_from(fraction.len()).ok()?,
-        })
+        Some(Decimal { mantissa: sign * mantissa, scale: u32::try_from(fraction.len()).ok()? })
     }
 
     /// The product, unless it has too many digits.
@@ -99,16 +91,11 @@ impl Decimal {
     /// The sum, unless it has too many digits.
     pub(super) fn plus(self, other: Decimal) -> Option<Decimal> {
         let scale = self.scale.max(other.scale);
-        Some(Decimal {
-            mantissa: self.at(scale)?.checked_add(other.at(scale)?)?,
-            scale,
-        })
+        Some(Decimal { mantissa: self.at(scale)?.checked_add(other.at(scale)?)?, scale })
     }
 
     fn at(self, scale: u32) -> Option<i128> {
-        10_i128
-            .checked_pow(scale.checked_sub(self.scale)?)?
-            .checked_mul(self.mantissa)
+        10_i128.checked_pow(scale.checked_sub(self.scale)?)?.checked_mul(self.mantissa)
     }
 
     /// The number of minor units, `10^scale` of which make one.
@@ -116,9 +103,7 @@ impl Decimal {
         let minor = if self.scale <= scale {
             self.at(scale).ok_or(NotMinor::TooLarge)?
         } else {
-            let divisor = 10_i128
-                .checked_pow(self.scale - scale)
-                .ok_or(NotMinor::TooLarge)?;
+            let divisor = 10_i128.checked_pow(self.scale - scale).ok_or(NotMinor::TooLarge)?;
             let (quotient, rest) = (self.mantissa / divisor, self.mantissa % divisor);
             match round {
                 _ if rest == 0 => quotient,
@@ -156,18 +141,13 @@ mod tests {
     use super::*;
 
     fn minor(text: &str, scale: u32, round: Option<Round>) -> Result<i64, NotMinor> {
-        Decimal::parse(text)
-            .unwrap_or_else(|| panic!("{text} is a number"))
-            .minor(scale, round)
+        Decimal::parse(text).unwrap_or_else(|| panic!("{text} is a number")).minor(scale, round)
     }
 
     /// Writes `mantissa / 10^scale` by integer arithmetic alone.
     fn written(mantissa: i128, scale: u32) -> String {
         let unit = 10_u128.pow(scale);
-        let (whole, rest) = (
-            mantissa.unsigned_abs() / unit,
-            mantissa.unsigned_abs() % unit,
-        );
+        let (whole, rest) = (mantissa.unsigned_abs() / unit, mantissa.unsigned_abs() % unit);
         let sign = if mantissa < 0 { "-" } else { "" };
         match scale {
             0 => format!("{sign}{whole}"),
@@ -241,10 +221,7 @@ mod tests {
             assert_eq!(minor(text, 2, None), Ok(expected), "{text}");
         }
         assert_eq!(minor("0.001", 2, None), Err(NotMinor::Inexact));
-        assert_eq!(
-            minor("92233720368547758.08", 2, None),
-            Err(NotMinor::TooLarge)
-        );
+        assert_eq!(minor("92233720368547758.08", 2, None), Err(NotMinor::TooLarge));
         assert_eq!(minor("0.005", 2, Some(Round::HalfUp)), Ok(1));
         assert_eq!(minor("-0.005", 2, Some(Round::HalfUp)), Ok(-1));
         assert_eq!(minor("0.005", 2, Some(Round::HalfEven)), Ok(0));

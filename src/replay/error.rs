@@ -76,12 +76,7 @@ pub struct ReplayError {
 impl ReplayError {
     /// A problem of the file as a whole.
     pub(super) fn fatal(file: &str, problem: Problem) -> ReplayError {
-        ReplayError {
-            file: file.to_owned(),
-            place: None,
-            problem: Box::new(problem),
-            fatal: true,
-        }
+        ReplayError { file: file.to_owned(), place: None, problem: Box::new(problem), fatal: true }
     }
 
     /// Whether the rows end with this error. After any other the next row follows, and whoever
@@ -259,7 +254,5 @@ fn quote_part(quoted: &bool) -> &'static str {
 }
 
 fn place_part(place: &Option<Place>) -> String {
-    place.map_or_else(String::new, |place| {
-        format!(" line {} (row {})", place.line, place.row)
-    })
+    place.map_or_else(String::new, |place| format!(" line {} (row {})", place.line, place.row))
 }

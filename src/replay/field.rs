@@ -91,10 +91,7 @@ pub(super) struct RowProblem {
 impl RowProblem {
     pub(super) fn at(row: &Row) -> impl Fn(Problem) -> RowProblem {
         let place = row.place;
-        move |problem| RowProblem {
-            place,
-            problem: Box::new(problem),
-        }
+        move |problem| RowProblem { place, problem: Box::new(problem) }
     }
 }
 
@@ -139,9 +136,7 @@ impl Field {
             }
             Source::Bool(source) => {
                 let flag = self.text(source, row, columns)?;
-                self.checked(flag, source, columns, |text| {
-                    text.parse().ok().map(Value::Bool)
-                })
+                self.checked(flag, source, columns, |text| text.parse().ok().map(Value::Bool))
             }
             Source::Amount(amount) => {
                 let decimal = self.product(amount, row, columns)?;
@@ -247,29 +242,25 @@ impl Field {
             let factor = Decimal::parse(cell).ok_or_else(|| wrong("a decimal such as 57.16"))?;
             product = Some(match product {
                 None => factor,
-                Some(so_far) => so_far
-                    .times(factor)
-                    .ok_or_else(|| wrong("a product of at most 38 digits"))?,
+                Some(so_far) => {
+                    so_far.times(factor).ok_or_else(|| wrong("a product of at most 38 digits"))?
+                }
             });
         }
         Ok(product)
     }
 
     fn minor(&self, amount: &Amount, exact: Decimal, columns: &Columns) -> Result<Value, Problem> {
-        exact
-            .minor(amount.scale, amount.round)
-            .map(Value::from)
-            .map_err(|not| {
-                let expected = match not {
-                    NotMinor::Inexact => format!(
-                        "at most {} digits after the point, or round in the map",
-                        amount.scale
-                    ),
-                    NotMinor::TooLarge => "minor units that fit into 64 bits".to_owned(),
-                };
-                let from = columns.describe(&amount.factors);
-                wrong_cell(&self.spec.name, from, &exact.to_string(), expected)
-            })
+        exact.minor(amount.scale, amount.round).map(Value::from).map_err(|not| {
+            let expected = match not {
+                NotMinor::Inexact => {
+                    format!("at most {} digits after the point, or round in the map", amount.scale)
+                }
+                NotMinor::TooLarge => "minor units that fit into 64 bits".to_owned(),
+            };
+            let from = columns.describe(&amount.factors);
+            wrong_cell(&self.spec.name, from, &exact.to_string(), expected)
+        })
     }
 
     fn sum(&self, amount: &Amount, rows: &[Row], columns: &Columns) -> Result<Value, RowProblem> {
@@ -282,21 +273,13 @@ impl Field {
             sum = sum.plus(product).ok_or_else(|| {
                 let from = columns.describe(&amount.factors);
                 let expected = "a sum of at most 38 digits";
-                wrong(wrong_cell(
-                    &self.spec.name,
-                    from,
-                    &product.to_string(),
-                    expected,
-                ))
+                wrong(wrong_cell(&self.spec.name, from, &product.to_string(), expected))
             })?;
             last = Some(row);
         }
         let place = last.map_or(Place { row: 0, line: 0 }, |row| row.place);
         self.minor(amount, sum, columns)
-            .map_err(|problem| RowProblem {
-                place,
-                problem: Box::new(problem),
-            })
+            .map_err(|problem| RowProblem { place, problem: Box::new(problem) })
     }
 
     fn absent(&self, columns: &Columns) -> Problem {
@@ -309,28 +292,18 @@ impl Field {
             Source::Time(written) | Source::Date(written) => columns.describe(&[written.column]),
             Source::Constant(_) | Source::Clock { .. } | Source::Records(_) => "it".to_owned(),
         };
-        Problem::Absent {
-            field: self.spec.name.clone(),
-            from,
-            expected: self.spec.ty.expected(),
-        }
+        Problem::Absent { field: self.spec.name.clone(), from, expected: self.spec.ty.expected() }
     }
 }
 
 impl ValueMap {
     fn get(&self, text: &str) -> Option<&str> {
         let by_prefix = || {
-            let (_, value) = self
-                .prefixes
-                .iter()
-                .find(|(prefix, _)| text.starts_with(prefix.as_str()))?;
+            let (_, value) =
+                self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix.as_str()))?;
             Some(value)
         };
-        self.exact
-            .get(text)
-            .or_else(by_prefix)
-            .or(self.otherwise.as_ref())
-            .map(String::as_str)
+        self.exact.get(text).or_else(by_prefix).or(self.otherwise.as_ref()).map(String::as_str)
     }
 }
 

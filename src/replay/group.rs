@@ -40,12 +40,7 @@ struct Group {
 
 impl Groups {
     pub(super) fn new(by: GroupBy) -> Groups {
-        Groups {
-            by,
-            open: Vec::new(),
-            left: VecDeque::new(),
-            left_set: HashSet::new(),
-        }
+        Groups { by, open: Vec::new(), left: VecDeque::new(), left_set: HashSet::new() }
     }
 
     /// Adds a row to its group.
@@ -68,12 +63,7 @@ impl Groups {
                 });
             }
             None => {
-                self.open.push(Group {
-                    hash,
-                    rows: Vec::new(),
-                    bytes: 0,
-                    last: number,
-                });
+                self.open.push(Group { hash, rows: Vec::new(), bytes: 0, last: number });
                 self.open.len() - 1
             }
         };
@@ -94,11 +84,7 @@ impl Groups {
     /// Takes the next group that is complete once the row of this number has been read, or any
     /// group at the end of the rows.
     pub(super) fn pop(&mut self, read: Option<u64>) -> Option<Vec<Row>> {
-        let (at, group) = self
-            .open
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, group)| group.last)?;
+        let (at, group) = self.open.iter().enumerate().min_by_key(|(_, group)| group.last)?;
         let complete = read.is_none_or(|read| read - group.last > self.by.ahead);
         if !complete {
             return None;

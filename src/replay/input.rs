@@ -71,10 +71,7 @@ impl Input {
         total_bytes: Option<u64>,
     ) -> Result<Input, Problem> {
         let read = Progress::default();
-        let mut raw = Counted {
-            inner: raw,
-            read: read.clone(),
-        };
+        let mut raw = Counted { inner: raw, read: read.clone() };
         let cannot = |error| Problem::read(error, &read);
         let magic = peek(&mut raw, 4).map_err(cannot)?;
         let plain: Box<dyn Read + Send> = match compression(&magic) {
@@ -95,12 +92,7 @@ impl Input {
             Some(_) => Some(Format::Csv),
             None => None,
         };
-        Ok(Input {
-            reader: Box::new(Cursor::new(head).chain(plain)),
-            read,
-            total_bytes,
-            format,
-        })
+        Ok(Input { reader: Box::new(Cursor::new(head).chain(plain)), read, total_bytes, format })
     }
 }
 
@@ -109,9 +101,7 @@ impl Problem {
     pub(super) fn read(error: io::Error, read: &Progress) -> Problem {
         match error.kind() {
             // only a decompressor minds where its data ends
-            io::ErrorKind::UnexpectedEof => Problem::Truncated {
-                bytes: read.bytes(),
-            },
+            io::ErrorKind::UnexpectedEof => Problem::Truncated { bytes: read.bytes() },
             _ => Problem::Unreadable(error),
         }
     }

@@ -24,21 +24,12 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(input: Input) -> Lines {
-        Lines {
-            reader: input.reader,
-            read: input.read,
-            line: Vec::new(),
-            lines: 0,
-            rows: 0,
-        }
+        Lines { reader: input.reader, read: input.read, line: Vec::new(), lines: 0, rows: 0 }
     }
 
     /// The place of the line read last.
     pub(super) fn place(&self) -> Place {
-        Place {
-            row: self.rows,
-            line: self.lines,
-        }
+        Place { row: self.rows, line: self.lines }
     }
 
     /// The next line that is not blank, `None` at the end. A line that is too long is passed over.
@@ -55,20 +46,16 @@ impl Lines {
             }
             self.rows += 1;
             if long {
-                return Err(Problem::TooLong {
-                    limit: ROW_BYTES_MAX,
-                    quoted: false,
-                });
+                return Err(Problem::TooLong { limit: ROW_BYTES_MAX, quoted: false });
             }
             break;
         }
         let place = self.place();
         match std::str::from_utf8(&self.line) {
             Ok(line) => Ok(Some((place, line.trim_end_matches(['\r', '\n'])))),
-            Err(error) => Err(Problem::NotUtf8 {
-                what: "the line".to_owned(),
-                at: error.valid_up_to(),
-            }),
+            Err(error) => {
+                Err(Problem::NotUtf8 { what: "the line".to_owned(), at: error.valid_up_to() })
+            }
         }
     }
 

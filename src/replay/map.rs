@@ -88,9 +88,7 @@ impl Map {
         let document = Document { file, text };
         let root = document.parse()?;
         let inner = read_root(&Section::root(&document, root.get_ref()))?;
-        Ok(Map {
-            inner: Arc::new(inner),
-        })
+        Ok(Map { inner: Arc::new(inner) })
     }
 }
 
@@ -106,15 +104,10 @@ fn read_root(root: &Section<'_>) -> Result<Inner, MapError> {
         Some(text) if text.len() == 1 && !"\"\r\n".contains(text) => Ok(text.as_bytes()[0]),
         _ => Err(item.wrong("one ASCII character such as \";\"")),
     });
-    let group = root
-        .get("group")
-        .map(|item| read_group(&item, &mut columns));
+    let group = root.get("group").map(|item| read_group(&item, &mut columns));
     let group = group.transpose()?;
     let mut skips = Vec::new();
-    for item in root
-        .get("skip")
-        .map_or(Ok(Vec::new()), |item| item.items())?
-    {
+    for item in root.get("skip").map_or(Ok(Vec::new()), |item| item.items())? {
         skips.push(read_skip(&item, &mut columns)?);
     }
     let mut events = Vec::new();
@@ -163,10 +156,7 @@ fn read_group(item: &Item<'_>, columns: &mut Columns) -> Result<GroupBy, MapErro
         Some(ahead) => ahead.int_in(0..=AHEAD_MAX)?,
         None => 0,
     };
-    Ok(GroupBy {
-        by,
-        ahead: ahead.unsigned_abs(),
-    })
+    Ok(GroupBy { by, ahead: ahead.unsigned_abs() })
 }
 
 fn read_skip(item: &Item<'_>, columns: &mut Columns) -> Result<Skip, MapError> {
@@ -175,10 +165,7 @@ fn read_skip(item: &Item<'_>, columns: &mut Columns) -> Result<Skip, MapError> {
     let when = read_conditions(&section.need("when", "a condition")?, columns)?;
     let reason = section.need("reason", "why these rows are left out")?;
     match reason.as_text() {
-        Some(text) if !text.is_empty() => Ok(Skip {
-            when,
-            reason: text.to_owned(),
-        }),
+        Some(text) if !text.is_empty() => Ok(Skip { when, reason: text.to_owned() }),
         _ => Err(reason.wrong("why these rows are left out")),
     }
 }
@@ -192,10 +179,7 @@ fn read_conditions(item: &Item<'_>, columns: &mut Columns) -> Result<Vec<Conditi
     if items.is_empty() {
         return Err(item.wrong("at least one condition"));
     }
-    items
-        .iter()
-        .map(|item| read_condition(item, columns))
-        .collect()
+    items.iter().map(|item| read_condition(item, columns)).collect()
 }
 
 fn read_condition(item: &Item<'_>, columns: &mut Columns) -> Result<Condition, MapError> {
@@ -234,10 +218,7 @@ fn read_event(item: &Item<'_>, grouped: bool, columns: &mut Columns) -> Result<E
     let section = item.section()?;
     section.only(&["kind", "when", "fields"])?;
     let kind = section.need("kind", KINDS)?;
-    let kind = kind
-        .as_text()
-        .and_then(Kind::from_label)
-        .ok_or_else(|| kind.wrong(KINDS))?;
+    let kind = kind.as_text().and_then(Kind::from_label).ok_or_else(|| kind.wrong(KINDS))?;
     let when = match section.get("when") {
         Some(item) => read_conditions(&item, columns)?,
         None => Vec::new(),

@@ -46,10 +46,7 @@ impl Columns {
 
     /// These columns, for messages.
     pub(super) fn describe(&self, ids: &[ColumnId]) -> String {
-        let names: Vec<String> = ids
-            .iter()
-            .map(|id| format!("{:?}", self.name(*id)))
-            .collect();
+        let names: Vec<String> = ids.iter().map(|id| format!("{:?}", self.name(*id))).collect();
         match &names[..] {
             [name] => format!("column {name}"),
             names => format!("product of columns {}", names.join(", ")),
@@ -83,11 +80,7 @@ pub(super) struct Row {
 
 impl Default for Row {
     fn default() -> Row {
-        Row {
-            place: Place { row: 0, line: 1 },
-            text: String::new(),
-            ends: Vec::new(),
-        }
+        Row { place: Place { row: 0, line: 1 }, text: String::new(), ends: Vec::new() }
     }
 }
 

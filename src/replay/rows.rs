@@ -94,10 +94,7 @@ impl Failure {
                 | Problem::TooLong { quoted: true, .. }
                 | Problem::OpenQuote
         );
-        Failure {
-            at,
-            fatal: grouped || ends_file,
-        }
+        Failure { at, fatal: grouped || ends_file }
     }
 
     /// A row that was read and makes no event.
@@ -180,9 +177,7 @@ impl Rows {
 
     /// Rows that were left out on purpose so far, by reason. Rows in error are not among them.
     pub fn skipped(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.skipped
-            .iter()
-            .map(|(reason, rows)| (reason.as_str(), *rows))
+        self.skipped.iter().map(|(reason, rows)| (reason.as_str(), *rows))
     }
 
     fn step(&mut self) -> Result<(), ReplayError> {
@@ -248,19 +243,13 @@ fn event_of_line(lines: &mut Lines) -> Result<Step, Failure> {
         Ok(None) => return Ok(Step::End),
         Ok(Some((place, line))) => {
             let event = build::from_json(line).map_err(|problem| {
-                Failure::of_making(RowProblem {
-                    place,
-                    problem: Box::new(problem),
-                })
+                Failure::of_making(RowProblem { place, problem: Box::new(problem) })
             })?;
             return Ok(Step::Made(vec![event], place.row));
         }
         Err(problem) => problem,
     };
-    let at = RowProblem {
-        place: lines.place(),
-        problem: Box::new(made),
-    };
+    let at = RowProblem { place: lines.place(), problem: Box::new(made) };
     Err(Failure::of_reading(at, false))
 }
 
@@ -274,18 +263,12 @@ impl MappedRows {
             return Ok(Step::End);
         }
         let grouped = self.groups.is_some();
-        let more = self
-            .read_row()
-            .map_err(|at| Failure::of_reading(at, grouped))?;
+        let more = self.read_row().map_err(|at| Failure::of_reading(at, grouped))?;
         if !more {
             self.ended = true;
             return Ok(Step::Nothing);
         }
-        let skip = self
-            .map
-            .skips
-            .iter()
-            .find(|skip| all_hold(&skip.when, &self.row));
+        let skip = self.map.skips.iter().find(|skip| all_hold(&skip.when, &self.row));
         if let Some(skip) = skip {
             return Ok(Step::Skipped(1, skip.reason.clone()));
         }
@@ -317,11 +300,7 @@ impl MappedRows {
         let Some((first, last)) = rows.first().zip(rows.last()) else {
             return Ok(Step::Nothing);
         };
-        let wanted = self
-            .map
-            .events
-            .iter()
-            .filter(|event| all_hold(&event.when, first));
+        let wanted = self.map.events.iter().filter(|event| all_hold(&event.when, first));
         let events = wanted
             .map(|event| build::from_rows(event, rows, &self.map.columns))
             .collect::<Result<Vec<_>, _>>()?;

@@ -40,20 +40,14 @@ mod tests {
         let known = ["amount_minor", "account_id", "currency"];
         assert_eq!(hint("acount_id", known), ", did you mean \"account_id\"?");
         assert_eq!(hint("CURRENCY", known), ", did you mean \"currency\"?");
-        assert_eq!(
-            hint("mcc", known),
-            ", expected one of amount_minor, account_id, currency"
-        );
+        assert_eq!(hint("mcc", known), ", expected one of amount_minor, account_id, currency");
         assert_eq!(hint("x", []), "");
     }
 
     #[test]
     fn long_values_are_cut_in_messages() {
         let long = quoted(&"é".repeat(1000));
-        assert!(
-            long.chars().count() < 100 && long.ends_with("(2000 bytes)"),
-            "{long}"
-        );
+        assert!(long.chars().count() < 100 && long.ends_with("(2000 bytes)"), "{long}");
         assert_eq!(quoted("a\nb"), "\"a\\nb\"");
     }
 }

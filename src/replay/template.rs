@@ -31,9 +31,7 @@ pub(super) enum NoTemplate {
 impl Template {
     /// The template that is one column and nothing else.
     pub(super) fn column(id: ColumnId) -> Template {
-        Template {
-            parts: vec![Part::Column(id)],
-        }
+        Template { parts: vec![Part::Column(id)] }
     }
 
     /// Reads `{column}`, `{column % number}`, `{$row}` and `{{`, `}}`; all else stands for itself.
@@ -142,13 +140,7 @@ mod tests {
         let mut row = Row::default();
         row.begin(Place { row: 12, line: 13 });
         for column in columns.iter() {
-            row.push(
-                cells
-                    .iter()
-                    .find(|(name, _)| *name == column.name)
-                    .unwrap()
-                    .1,
-            );
+            row.push(cells.iter().find(|(name, _)| *name == column.name).unwrap().1);
         }
         template.fill(&row)
     }

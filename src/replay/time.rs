@@ -96,9 +96,7 @@ fn date_of(datetime: DateTime) -> Option<Date> {
     let midnight = Offset::UTC
         .to_timestamp(datetime.date().to_datetime(jiff::civil::Time::midnight()))
         .ok()?;
-    i32::try_from(midnight.as_second().div_euclid(86_400))
-        .ok()
-        .map(Date)
+    i32::try_from(midnight.as_second().div_euclid(86_400)).ok().map(Date)
 }
 
 /// An offset from UTC: `Z`, `+02:00`, `-0530`.
@@ -142,50 +140,21 @@ mod tests {
     #[test]
     fn times_are_read_in_their_own_zone_or_the_given_one() {
         for (format, text, offset, expected) in [
-            (
-                "%Y-%m-%d %H:%M:%S",
-                "2018-04-01 00:00:31",
-                "UTC",
-                "2018-04-01T00:00:31.000Z",
-            ),
-            (
-                "%Y-%m-%d %H:%M",
-                "2002-09-01 06:21",
-                "+02:00",
-                "2002-09-01T04:21:00.000Z",
-            ),
-            (
-                "%Y-%m-%d",
-                "2015-01-01",
-                "-0530",
-                "2015-01-01T05:30:00.000Z",
-            ),
+            ("%Y-%m-%d %H:%M:%S", "2018-04-01 00:00:31", "UTC", "2018-04-01T00:00:31.000Z"),
+            ("%Y-%m-%d %H:%M", "2002-09-01 06:21", "+02:00", "2002-09-01T04:21:00.000Z"),
+            ("%Y-%m-%d", "2015-01-01", "-0530", "2015-01-01T05:30:00.000Z"),
             (
                 "%d/%m/%Y %H:%M:%S%.f %z",
                 "31/12/2019 23:59:59.25 +0100",
                 "UTC",
                 "2019-12-31T22:59:59.250Z",
             ),
-            (
-                "rfc3339",
-                "2019-11-01T01:27:15+01:00",
-                "UTC",
-                "2019-11-01T00:27:15.000Z",
-            ),
+            ("rfc3339", "2019-11-01T01:27:15+01:00", "UTC", "2019-11-01T00:27:15.000Z"),
             ("unix", "1325376018.5", "UTC", "2012-01-01T00:00:18.500Z"),
             ("unix", "-0.0015", "UTC", "1969-12-31T23:59:59.999Z"),
-            (
-                "unix_millis",
-                "1325376018007",
-                "UTC",
-                "2012-01-01T00:00:18.007Z",
-            ),
+            ("unix_millis", "1325376018007", "UTC", "2012-01-01T00:00:18.007Z"),
         ] {
-            assert_eq!(
-                read(format, text, offset).as_deref(),
-                Some(expected),
-                "{text}"
-            );
+            assert_eq!(read(format, text, offset).as_deref(), Some(expected), "{text}");
         }
         for (format, text) in [
             ("%Y-%m-%d", "2018-13-01"),
@@ -205,14 +174,9 @@ mod tests {
         let format = TimeFormat::from_name("%Y-%m-%d %H:%M").unwrap();
         for offset in ["UTC", "+14:00", "-12:00"] {
             let date = format.date("2011-10-05 00:30", zone(offset).unwrap());
-            assert_eq!(
-                date.map(|date| date.to_string()).as_deref(),
-                Some("2011-10-05")
-            );
+            assert_eq!(date.map(|date| date.to_string()).as_deref(), Some("2011-10-05"));
         }
-        let before = TimeFormat::from_name("%Y-%m-%d")
-            .unwrap()
-            .date("1969-12-31", Offset::UTC);
+        let before = TimeFormat::from_name("%Y-%m-%d").unwrap().date("1969-12-31", Offset::UTC);
         assert_eq!(before, Some(Date(-1)));
     }
 

@@ -47,17 +47,11 @@ pub(super) fn check(
     expression: &IdedExpr,
     vocabulary: &Vocabulary,
 ) -> Result<Vec<usize>, TypeError> {
-    let mut checker = Checker {
-        vocabulary,
-        slots: Vec::new(),
-    };
+    let mut checker = Checker { vocabulary, slots: Vec::new() };
     let found = checker.infer(expression)?;
     if found != Found::BOOL {
         let message = format!("the rule gives a {}, expected a bool", found.name());
-        return Err(TypeError {
-            node: expression.id,
-            message,
-        });
+        return Err(TypeError { node: expression.id, message });
     }
     checker.slots.sort_unstable();
     checker.slots.dedup();
@@ -71,12 +65,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn infer(&mut self, expression: &IdedExpr) -> Result<Found, TypeError> {
-        let error = |message| {
-            Err(TypeError {
-                node: expression.id,
-                message,
-            })
-        };
+        let error = |message| Err(TypeError { node: expression.id, message });
         match &expression.expr {
             Expr::Literal(literal) => Ok(match literal {
                 LiteralValue::Boolean(_) => Found::BOOL,
@@ -96,18 +85,14 @@ impl Checker<'_> {
                 None => error(self.vocabulary.unknown(name)),
             },
             Expr::List(list) => {
-                let elements: Result<Vec<Found>, TypeError> = list
-                    .elements
-                    .iter()
-                    .map(|element| self.infer(element))
-                    .collect();
+                let elements: Result<Vec<Found>, TypeError> =
+                    list.elements.iter().map(|element| self.infer(element)).collect();
                 Ok(Found::List(elements?))
             }
             Expr::Call(call) => self.call(expression.id, call),
-            Expr::Select(select) => error(format!(
-                "{:?} has no fields: names are plain here",
-                select.field
-            )),
+            Expr::Select(select) => {
+                error(format!("{:?} has no fields: names are plain here", select.field))
+            }
             Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {
                 error("macros over lists, maps and messages are not supported".to_owned())
             }
@@ -127,31 +112,20 @@ impl Checker<'_> {
         }
         result(name, call.target.is_some(), &arguments).ok_or_else(|| {
             let types: Vec<String> = arguments.iter().map(Found::name).collect();
-            TypeError {
-                node,
-                message: mismatch(name, &types),
-            }
+            TypeError { node, message: mismatch(name, &types) }
         })
     }
 }
 
 /// A pattern must be known at load, to be compiled and refused then.
 fn check_pattern(pattern: &IdedExpr) -> Result<(), TypeError> {
-    let error = |message| {
-        Err(TypeError {
-            node: pattern.id,
-            message,
-        })
-    };
+    let error = |message| Err(TypeError { node: pattern.id, message });
     let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
         return error("the pattern of matches is computed, expected a literal".to_owned());
     };
     match regex::Regex::new(text.inner()) {
         Ok(_) => Ok(()),
-        Err(reason) => error(format!(
-            "{:?} is not a regular expression: {reason}",
-            text.inner()
-        )),
+        Err(reason) => error(format!("{:?} is not a regular expression: {reason}", text.inner())),
     }
 }
 
@@ -211,10 +185,9 @@ fn result(name: &str, method: bool, arguments: &[Found]) -> Option<Found> {
         (op::CONDITIONAL, [condition, a, b]) if *condition == Found::BOOL && a == b => {
             Some(a.clone())
         }
-        (op::IN, [a, Found::List(elements)]) => elements
-            .iter()
-            .all(|element| comparable(a, element))
-            .then_some(Found::BOOL),
+        (op::IN, [a, Found::List(elements)]) => {
+            elements.iter().all(|element| comparable(a, element)).then_some(Found::BOOL)
+        }
         ("size", [a]) if *a == Found::TEXT => Some(Found::INT),
         ("contains" | "startsWith" | "endsWith" | "matches", [a, b]) if method => {
             (*a == Found::TEXT && *b == Found::TEXT).then_some(Found::BOOL)

@@ -32,10 +32,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that decides by these rules.
     pub fn new(rules: RuleSet) -> Engine {
-        Engine {
-            rules,
-            root: Root::default(),
-        }
+        Engine { rules, root: Root::default() }
     }
 
     /// The rules it decides by.
@@ -50,11 +47,7 @@ impl Engine {
     /// The fields of an event that its kind's rules read: the `fields` of its [`Case`].
     pub fn fields_of<'a>(&self, event: &'a Event<'_>) -> Vec<Slot<'a>> {
         self.kind(event.kind()).map_or_else(Vec::new, |rules| {
-            rules
-                .fields_read
-                .iter()
-                .map(|field| fields::read(event, *field))
-                .collect()
+            rules.fields_read.iter().map(|field| fields::read(event, *field)).collect()
         })
     }
 
@@ -97,10 +90,7 @@ impl Engine {
             slots[*slot] = *value;
         }
         slots[rules.vocabulary.field_count()..].copy_from_slice(case.features);
-        let values = Values {
-            names: rules.vocabulary.by_name(),
-            slots: &slots,
-        };
+        let values = Values { names: rules.vocabulary.by_name(), slots: &slots };
         let scope = Scope::new(&self.root, &values);
         // no answer, for instance about something absent, is no match
         let matched: Vec<&Rule> = rules
@@ -145,12 +135,8 @@ impl Engine {
             Outcome::Block => escalate.block_priority,
             Outcome::Allow | Outcome::StepUp => return None,
         };
-        let id = decision_id(
-            &decision.tenant,
-            decision.kind,
-            &decision.account_id,
-            &decision.event_id,
-        );
+        let id =
+            decision_id(&decision.tenant, decision.kind, &decision.account_id, &decision.event_id);
         let due_ms = decision.decided_at.0 + i64::from(escalate.due_hours) * HOUR_MS;
         Some(Escalation {
             escalation_id: Text::from(escalation_id(&id).to_string()),
@@ -183,18 +169,13 @@ impl Engine {
         expect("rule set", &record.rule_set, self.rules.hash())?;
         expect("feature set", &record.feature_set, feature_set_hash())?;
         let names = |slots: &[usize], rules: &KindRules| -> Vec<String> {
-            slots
-                .iter()
-                .map(|slot| rules.vocabulary.name(*slot).to_owned())
-                .collect()
+            slots.iter().map(|slot| rules.vocabulary.name(*slot).to_owned()).collect()
         };
         if let Some(rules) = self.kind(record.kind) {
             let ours = names(&rules.fields_read, rules);
             let theirs: Vec<&str> = record.fields.iter().map(|field| &*field.name).collect();
             if ours != theirs {
-                return Err(format!(
-                    "the record has fields {theirs:?}, expected {ours:?}"
-                ));
+                return Err(format!("the record has fields {theirs:?}, expected {ours:?}"));
             }
         }
         if record.features.len() != crate::state::FEATURES.len() {
@@ -276,11 +257,7 @@ fn outcome<'r>(rules: &KindRules, matched: &[&'r Rule], score: f64) -> (Outcome,
 /// a score as far as it stands from the nearest threshold.
 fn confidence(rules: &KindRules, decided_by: Option<&Rule>, score: f64) -> f64 {
     if let Some(rule) = decided_by {
-        return if rule.action == Action::Allow {
-            1.0
-        } else {
-            0.5 + rule.weight / 2.0
-        };
+        return if rule.action == Action::Allow { 1.0 } else { 0.5 + rule.weight / 2.0 };
     }
     let thresholds = &rules.thresholds;
     let nearest = [thresholds.step_up, thresholds.review, thresholds.block]

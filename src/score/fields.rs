@@ -211,12 +211,7 @@ mod tests {
             let event = json::from_line(line).unwrap();
             for (i, (name, ty)) in fields(event.kind()).iter().enumerate() {
                 let slot = read(&event, i);
-                assert_eq!(
-                    Type::of(slot),
-                    Some(*ty),
-                    "{name} of {:?} is {slot}",
-                    event.kind()
-                );
+                assert_eq!(Type::of(slot), Some(*ty), "{name} of {:?} is {slot}", event.kind());
             }
             assert_eq!(read(&event, fields(event.kind()).len()), Slot::Null);
         }

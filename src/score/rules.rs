@@ -62,24 +62,15 @@ impl RuleSet {
                 problems.push(Problem::new(Place::file(&file.path), message));
                 continue;
             };
-            let loader = Loader {
-                file,
-                vocabulary: Vocabulary::of(kind),
-            };
+            let loader = Loader { file, vocabulary: Vocabulary::of(kind) };
             kinds[kind as usize] = Some(loader.load(&mut ids, &mut problems));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let files: BTreeMap<String, String> = files
-            .iter()
-            .map(|file| (file.kind.clone(), file.text.clone()))
-            .collect();
-        Ok(RuleSet {
-            kinds,
-            hash: hash(&files),
-            files,
-        })
+        let files: BTreeMap<String, String> =
+            files.iter().map(|file| (file.kind.clone(), file.text.clone())).collect();
+        Ok(RuleSet { kinds, hash: hash(&files), files })
     }
 
     /// Hash of all rule files and of the feature set they are written against: SHA-256, first 16
@@ -110,10 +101,7 @@ fn hash(files: &BTreeMap<String, String>) -> String {
         hasher.update(format!("\n{kind} {}\n", text.len()));
         hasher.update(text);
     }
-    hasher.finalize()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Loader<'a> {
@@ -129,20 +117,14 @@ impl Loader<'_> {
     fn load(self, ids: &mut HashSet<String>, problems: &mut Vec<Problem>) -> KindRules {
         let specs = &self.file.rules;
         if specs.len() > limits().rules_max {
-            let message = format!(
-                "{} rules, expected at most {}",
-                specs.len(),
-                limits().rules_max
-            );
+            let message = format!("{} rules, expected at most {}", specs.len(), limits().rules_max);
             problems.push(Problem::new(Place::file(&self.file.path), message));
         }
         let mut rules = Vec::new();
         for spec in specs {
             if !ids.insert(spec.id.get_ref().clone()) {
-                let message = format!(
-                    "rule {:?} is there twice, expected unique ids",
-                    spec.id.get_ref()
-                );
+                let message =
+                    format!("rule {:?} is there twice, expected unique ids", spec.id.get_ref());
                 problems.push(self.problem(spec.id.span().start, message));
             }
             match self.rule(spec) {
@@ -218,10 +200,7 @@ impl Loader<'_> {
         for test in &spec.tests {
             match self.given(test) {
                 Ok(slots) => {
-                    let values = Values {
-                        names: self.vocabulary.by_name(),
-                        slots: &slots,
-                    };
+                    let values = Values { names: self.vocabulary.by_name(), slots: &slots };
                     let scope = Scope::new(&root, &values);
                     let found = rule.program.matches(&scope).unwrap_or(false);
                     if found != test.expect {
@@ -243,10 +222,7 @@ impl Loader<'_> {
     fn given<'t>(&self, test: &'t RuleTest) -> Result<Vec<Slot<'t>>, String> {
         let mut slots = vec![Slot::Null; self.vocabulary.len()];
         for (name, value) in test.given.get_ref() {
-            let slot = self
-                .vocabulary
-                .slot(name)
-                .ok_or_else(|| self.vocabulary.unknown(name))?;
+            let slot = self.vocabulary.slot(name).ok_or_else(|| self.vocabulary.unknown(name))?;
             let ty = self.vocabulary.type_of(slot);
             slots[slot] = match (ty, value) {
                 (Type::Bool, toml::Value::Boolean(value)) => Slot::Bool(*value),

@@ -27,9 +27,7 @@ impl Template {
             let Some((name, after)) = after.split_once('}') else {
                 return Err(format!("text {text:?} has \"{{\" without \"}}\""));
             };
-            let slot = vocabulary
-                .slot(name)
-                .ok_or_else(|| vocabulary.unknown(name))?;
+            let slot = vocabulary.slot(name).ok_or_else(|| vocabulary.unknown(name))?;
             parts.push(Part::Words(before.to_owned()));
             parts.push(Part::Value(slot));
             rest = after;

@@ -61,21 +61,10 @@ impl Vocabulary {
             };
             (name.clone(), ty)
         });
-        let names: Vec<(String, Type)> = own
-            .iter()
-            .map(|(name, ty)| ((*name).to_owned(), *ty))
-            .chain(features)
-            .collect();
-        let by_name = names
-            .iter()
-            .enumerate()
-            .map(|(i, (name, _))| (name.clone(), i))
-            .collect();
-        Vocabulary {
-            names,
-            by_name,
-            field_count: own.len(),
-        }
+        let names: Vec<(String, Type)> =
+            own.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).chain(features).collect();
+        let by_name = names.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
+        Vocabulary { names, by_name, field_count: own.len() }
     }
 
     pub(super) fn slot(&self, name: &str) -> Option<usize> {

@@ -14,88 +14,49 @@ pub(super) struct Category {
 pub(super) const CATEGORIES: [Category; 8] = [
     Category {
         name: "office_supplies",
-        items: &[
-            "copy paper, box of five",
-            "toner, black",
-            "desk organiser",
-            "whiteboard pens",
-        ],
+        items: &["copy paper, box of five", "toner, black", "desk organiser", "whiteboard pens"],
         unit_cents: 1_800.0,
         hourly: false,
     },
     Category {
         name: "software",
-        items: &[
-            "seat licence, monthly",
-            "storage add-on",
-            "priority support",
-            "set-up fee",
-        ],
+        items: &["seat licence, monthly", "storage add-on", "priority support", "set-up fee"],
         unit_cents: 4_500.0,
         hourly: false,
     },
     Category {
         name: "consulting",
-        items: &[
-            "analysis and workshop",
-            "implementation",
-            "project lead",
-            "travel time",
-        ],
+        items: &["analysis and workshop", "implementation", "project lead", "travel time"],
         unit_cents: 11_000.0,
         hourly: true,
     },
     Category {
         name: "facilities",
-        items: &[
-            "office cleaning",
-            "window cleaning",
-            "repair of doors",
-            "waste collection",
-        ],
+        items: &["office cleaning", "window cleaning", "repair of doors", "waste collection"],
         unit_cents: 4_200.0,
         hourly: true,
     },
     Category {
         name: "marketing",
-        items: &[
-            "flyers, per hundred",
-            "banner placement",
-            "photo shooting",
-            "trade fair stand",
-        ],
+        items: &["flyers, per hundred", "banner placement", "photo shooting", "trade fair stand"],
         unit_cents: 9_000.0,
         hourly: false,
     },
     Category {
         name: "hardware",
-        items: &[
-            "laptop stand",
-            "monitor, 27 inch",
-            "docking station",
-            "headset",
-        ],
+        items: &["laptop stand", "monitor, 27 inch", "docking station", "headset"],
         unit_cents: 14_000.0,
         hourly: false,
     },
     Category {
         name: "logistics",
-        items: &[
-            "pallet, domestic",
-            "parcel, express",
-            "customs handling",
-            "storage per week",
-        ],
+        items: &["pallet, domestic", "parcel, express", "customs handling", "storage per week"],
         unit_cents: 3_500.0,
         hourly: false,
     },
     Category {
         name: "catering",
-        items: &[
-            "lunch for a meeting",
-            "coffee and fruit",
-            "evening buffet, per person",
-        ],
+        items: &["lunch for a meeting", "coffee and fruit", "evening buffet, per person"],
         unit_cents: 2_200.0,
         hourly: false,
     },
@@ -105,22 +66,13 @@ pub(super) const CATEGORIES: [Category; 8] = [
 pub(super) const EXPENSES: [Category; 5] = [
     Category {
         name: "meals",
-        items: &[
-            "dinner with a client",
-            "lunch on the road",
-            "breakfast at the hotel",
-        ],
+        items: &["dinner with a client", "lunch on the road", "breakfast at the hotel"],
         unit_cents: 2_400.0,
         hourly: false,
     },
     Category {
         name: "travel",
-        items: &[
-            "train ticket",
-            "flight, economy",
-            "rental car, one day",
-            "parking",
-        ],
+        items: &["train ticket", "flight, economy", "rental car, one day", "parking"],
         unit_cents: 6_500.0,
         hourly: false,
     },

@@ -180,10 +180,7 @@ pub(super) fn play(
         bot_confidence: bot.map(|(confidence, _)| confidence),
         bot_intent: bot.and_then(|(_, intent)| intent).map(Text::from),
     };
-    (
-        chat,
-        conversation.by_fraudster && author == Author::Customer,
-    )
+    (chat, conversation.by_fraudster && author == Author::Customer)
 }
 
 fn blanks(scene: &mut Scene, conversation: &Conversation) -> Blanks {
@@ -227,10 +224,7 @@ fn customer(scene: &mut Scene, next: &mut Conversation) -> Text<'static> {
     if greeting.is_empty() && !sentence.contains('{') {
         return Text::from(sentence);
     }
-    Text::from(format!(
-        "{greeting}{}",
-        blanks.fill(sentence, &mut scene.draw)
-    ))
+    Text::from(format!("{greeting}{}", blanks.fill(sentence, &mut scene.draw)))
 }
 
 fn bot(scene: &mut Scene, next: &mut Conversation) -> (Text<'static>, f64, Option<&'static str>) {
@@ -240,20 +234,12 @@ fn bot(scene: &mut Scene, next: &mut Conversation) -> (Text<'static>, f64, Optio
         return (Text::from(sentence), 0.99, Some("goodbye"));
     }
     let understood = scene.draw.chance(words.bot_skill);
-    let (low, high) = if understood {
-        (0.62, 0.99)
-    } else {
-        (0.12, 0.55)
-    };
+    let (low, high) = if understood { (0.62, 0.99) } else { (0.12, 0.55) };
     let confidence = low + (high - low) * scene.draw.unit();
     let confidence = (confidence * 1_000.0).round() / 1_000.0;
     if !understood {
         next.misses += 1;
-        return (
-            Text::from(scene.draw.pick(&text::BOT_MISSES)),
-            confidence,
-            None,
-        );
+        return (Text::from(scene.draw.pick(&text::BOT_MISSES)), confidence, None);
     }
     next.misses = 0;
     if words.needs_agent && next.turn > 0 && scene.draw.chance(0.6) {
@@ -292,21 +278,12 @@ pub(super) fn victim_asks(
     let serial = scene.next_conversation();
     let mut conversation = Conversation::new(serial, account, Topic::Unrecognised, turns);
     conversation.about = Some(about);
-    Planned {
-        at,
-        truth: Truth {
-            fraud: false,
-            ..truth
-        },
-        step: Step::Message(conversation),
-    }
+    Planned { at, truth: Truth { fraud: false, ..truth }, step: Step::Message(conversation) }
 }
 
 /// A fraudster asks to change what the bank knows of the customer.
 pub(super) fn fraudster_asks(scene: &mut Scene, account: u32, at: i64, episode: u64) -> Planned {
-    let topic = scene
-        .draw
-        .pick(&[Topic::ChangeContact, Topic::ChangeContact, Topic::LostPhone]);
+    let topic = scene.draw.pick(&[Topic::ChangeContact, Topic::ChangeContact, Topic::LostPhone]);
     let turns = turns(&mut scene.draw).clamp(3, 6);
     let serial = scene.next_conversation();
     let mut conversation = Conversation::new(serial, account, topic, turns);

@@ -104,9 +104,7 @@ impl Contest {
             amount_minor: payment.amount_minor,
             currency: Text::from(payment.country(world).currency),
             opened_at: Millis(self.opened_at),
-            due_by: self
-                .due_days
-                .map(|days| Millis(self.opened_at + i64::from(days) * DAY)),
+            due_by: self.due_days.map(|days| Millis(self.opened_at + i64::from(days) * DAY)),
             stage: self.stage,
             merchant_id: there().then(|| payment.merchant_id(world)),
             terminal_id: payment.terminal_id().filter(|_| there()),
@@ -139,22 +137,15 @@ pub(super) fn stages(
         due_days: (!draw.chance(0.15)).then(|| draw.pick(&[7, 14, 20, 30])),
         told: draw.chance(0.6),
     };
-    let stage = |stage, at, truth| Planned {
-        at,
-        truth,
-        step: Step::Dispute(Contest { stage, ..contest }),
-    };
+    let stage =
+        |stage, at, truth| Planned { at, truth, step: Step::Dispute(Contest { stage, ..contest }) };
     let mut plan = Vec::with_capacity(3);
     let warned_at = at - draw.between(HOUR, 3 * HOUR);
     if ground == Ground::Fraud && !truth.fraud && warned_at > payment.at && draw.chance(0.15) {
         let mut warning = contest;
         (warning.opened_at, warning.due_days) = (warned_at, Some(1));
         (warning.stage, warning.told) = (DisputeStage::EarlyWarning, false);
-        plan.push(Planned {
-            at: warned_at,
-            truth,
-            step: Step::Dispute(warning),
-        });
+        plan.push(Planned { at: warned_at, truth, step: Step::Dispute(warning) });
     }
     plan.push(stage(DisputeStage::Chargeback, at, truth));
     if draw.chance(0.6) {
@@ -164,14 +155,7 @@ pub(super) fn stages(
             (false, _) => DisputeStage::Accepted,
         };
         let ended_at = at + draw.between(3 * DAY, 9 * DAY);
-        plan.push(stage(
-            end,
-            ended_at,
-            Truth {
-                fraud: false,
-                ..truth
-            },
-        ));
+        plan.push(stage(end, ended_at, Truth { fraud: false, ..truth }));
     }
     plan
 }
@@ -198,23 +182,10 @@ pub(super) fn honest(scene: &mut Scene, payment: &Payment) -> Vec<Planned> {
 /// What a label is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject {
-    Transaction {
-        account: u32,
-        serial: u64,
-    },
-    Dispute {
-        account: u32,
-        serial: u64,
-    },
-    Message {
-        account: u32,
-        conversation: u64,
-        turn: u8,
-    },
-    Invoice {
-        company: u32,
-        serial: u64,
-    },
+    Transaction { account: u32, serial: u64 },
+    Dispute { account: u32, serial: u64 },
+    Message { account: u32, conversation: u64, turn: u8 },
+    Invoice { company: u32, serial: u64 },
 }
 
 /// What someone found out.
@@ -229,30 +200,20 @@ pub(super) struct Ruling {
 impl Ruling {
     pub(super) fn event(&self, event_id: Text<'static>, at: i64) -> Label<'static> {
         let (account_id, subject_kind, subject_id) = match self.subject {
-            Subject::Transaction { account, serial } => (
-                ids::account(account),
-                SubjectKind::Transaction,
-                ids::transaction(serial),
-            ),
+            Subject::Transaction { account, serial } => {
+                (ids::account(account), SubjectKind::Transaction, ids::transaction(serial))
+            }
             Subject::Dispute { account, serial } => {
                 let id = ids::numbered("dsp-", serial, 7);
                 (ids::account(account), SubjectKind::Dispute, id)
             }
-            Subject::Message {
-                account,
-                conversation,
-                turn,
-            } => {
+            Subject::Message { account, conversation, turn } => {
                 let id = super::chats::message_id(conversation, turn);
                 (ids::account(account), SubjectKind::Chat, id)
             }
             Subject::Invoice { company, serial } => {
                 let company = ids::numbered("co-", u64::from(company), 4);
-                (
-                    company,
-                    SubjectKind::Invoice,
-                    ids::numbered("bill-", serial, 7),
-                )
+                (company, SubjectKind::Invoice, ids::numbered("bill-", serial, 7))
             }
         };
         Label {
@@ -281,16 +242,8 @@ pub(super) fn verdict(
     let note = scene.draw.chance(0.5).then_some(note);
     Planned {
         at,
-        truth: Truth {
-            fraud: false,
-            ..truth
-        },
-        step: Step::Label(Ruling {
-            subject,
-            verdict,
-            source: "analyst",
-            note,
-        }),
+        truth: Truth { fraud: false, ..truth },
+        step: Step::Label(Ruling { subject, verdict, source: "analyst", note }),
     }
 }
 
@@ -303,10 +256,7 @@ pub(super) fn cleared(scene: &mut Scene, payment: &Payment) -> Planned {
 
 /// The payment as the subject of a label.
 pub(super) fn subject(payment: &Payment) -> Subject {
-    Subject::Transaction {
-        account: payment.account,
-        serial: payment.serial,
-    }
+    Subject::Transaction { account: payment.account, serial: payment.serial }
 }
 
 /// How likely the victim disputes a fraudulent payment, and an analyst finds it.
@@ -323,15 +273,8 @@ pub(super) fn fraud(
     truth: Truth,
     notice: Notice,
 ) -> Vec<Planned> {
-    let mut plan = vec![Planned {
-        at: payment.at,
-        truth,
-        step: Step::Payment(*payment),
-    }];
-    let later = Truth {
-        fraud: false,
-        ..truth
-    };
+    let mut plan = vec![Planned { at: payment.at, truth, step: Step::Payment(*payment) }];
+    let later = Truth { fraud: false, ..truth };
     let authorized = payment.status == TransactionStatus::Authorized;
     if authorized && matches!(payment.payee, Payee::Shop(_)) && scene.draw.chance(0.45) {
         // as much fraud as the payment it completes
@@ -344,13 +287,7 @@ pub(super) fn fraud(
         known_at += delay(scene, HOUR, 2 * DAY);
     }
     if scene.draw.chance(notice.labelled) {
-        plan.push(verdict(
-            scene,
-            subject(payment),
-            Verdict::Fraud,
-            known_at,
-            later,
-        ));
+        plan.push(verdict(scene, subject(payment), Verdict::Fraud, known_at, later));
     }
     plan
 }

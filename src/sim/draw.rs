@@ -64,10 +64,7 @@ impl Draw {
             }
         }
         // rounding can leave a crumb; it falls to the last weight that is not zero
-        weights
-            .iter()
-            .rposition(|weight| *weight > 0.0)
-            .unwrap_or(0)
+        weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0)
     }
 
     /// Mean 0, standard deviation 1: sixteen uniform draws of 16 bits, summed (Irwin-Hall).
@@ -143,14 +140,8 @@ mod tests {
         for _ in 0..10_000 {
             let x = draw.unit() * 60.0 - 30.0;
             let (ours, theirs) = (exp(x), x.exp());
-            assert!(
-                (ours / theirs - 1.0).abs() < 1e-12,
-                "exp({x}): {ours}, {theirs}"
-            );
-            assert!(
-                (ln(theirs) - theirs.ln()).abs() < 1e-12 * 30.0,
-                "ln({theirs})"
-            );
+            assert!((ours / theirs - 1.0).abs() < 1e-12, "exp({x}): {ours}, {theirs}");
+            assert!((ln(theirs) - theirs.ln()).abs() < 1e-12 * 30.0, "ln({theirs})");
         }
     }
 
@@ -177,10 +168,7 @@ mod tests {
     fn ranges_are_kept_and_reached_at_both_ends() {
         let mut draw = Draw::seeded(3);
         let drawn: Vec<i64> = (0..1_000).map(|_| draw.between(-2, 2)).collect();
-        assert_eq!(
-            (drawn.iter().min(), drawn.iter().max()),
-            (Some(&-2), Some(&2))
-        );
+        assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&-2), Some(&2)));
         assert!((0..1_000).all(|_| draw.weighted(&[0.0, 1.0, 0.0]) == 1));
         assert!((0..1_000).all(|_| (3.0..48.0).contains(&draw.log_uniform(3.0, 48.0))));
     }

@@ -65,11 +65,7 @@ pub(super) fn hash(seed: u64, digits: usize) -> Owned {
         }
         let nibble = (word & 15) as u8;
         word >>= 4;
-        let digit = if index % 8 == 7 {
-            10 + nibble % 6
-        } else {
-            nibble
-        };
+        let digit = if index % 8 == 7 { 10 + nibble % 6 } else { nibble };
         text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
     }
     Text::from(text)
@@ -153,17 +149,12 @@ pub(super) fn shop_name(index: u32) -> String {
 /// What stands at the head of a vendor's bills.
 pub(super) fn vendor_name(index: u32, legal_form: &str) -> Owned {
     let n = index as usize;
-    let (first, last) = (
-        FIRST[n % FIRST.len()],
-        VENDOR_LAST[(n / FIRST.len()) % VENDOR_LAST.len()],
-    );
+    let (first, last) =
+        (FIRST[n % FIRST.len()], VENDOR_LAST[(n / FIRST.len()) % VENDOR_LAST.len()]);
     let round = n / (FIRST.len() * VENDOR_LAST.len());
     Text::from(if round == 0 {
         format!("{first} {last} {legal_form}")
     } else {
-        format!(
-            "{first} & {} {last} {legal_form}",
-            FIRST[round % FIRST.len()]
-        )
+        format!("{first} & {} {last} {legal_form}", FIRST[round % FIRST.len()])
     })
 }

@@ -21,11 +21,7 @@ const EMPLOYEES: u32 = 25;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Biller {
     Vendor(u32),
-    Employee {
-        number: u32,
-        country: u8,
-        category: u8,
-    },
+    Employee { number: u32, country: u8, category: u8 },
 }
 
 /// How the number differs from the vendor's own, on a duplicate.
@@ -80,19 +76,14 @@ impl Bill {
     fn lines(&self, world: &World) -> Vec<InvoiceLine<'static>> {
         let mut draw = Draw::seeded(self.lines);
         let category = self.category(world);
-        let sign = if self.kind == InvoiceKind::CreditNote {
-            -1
-        } else {
-            1
-        };
+        let sign = if self.kind == InvoiceKind::CreditNote { -1 } else { 1 };
         if let Some(amount) = self.part_minor {
             return vec![line(draw.pick(category.items), 2, sign * amount)];
         }
         let (count, factor) = match self.biller {
-            Biller::Vendor(index) => (
-                1 + draw.weighted(&[5.0, 4.0, 3.0, 2.0, 1.0, 1.0]),
-                world.vendor(index).factor,
-            ),
+            Biller::Vendor(index) => {
+                (1 + draw.weighted(&[5.0, 4.0, 3.0, 2.0, 1.0, 1.0]), world.vendor(index).factor)
+            }
             Biller::Employee { .. } => (1 + draw.weighted(&[6.0, 2.0, 1.0]), 1.0),
         };
         let usual = category.unit_cents * factor * self.country(world).minor_per_cent;
@@ -116,11 +107,7 @@ impl Bill {
         let date = Date(self.issued_on).to_string();
         let year = date.get(..4).unwrap_or_default();
         let n = self.number;
-        let prefix = if self.kind == InvoiceKind::CreditNote {
-            "CN-"
-        } else {
-            ""
-        };
+        let prefix = if self.kind == InvoiceKind::CreditNote { "CN-" } else { "" };
         let number = match self.biller {
             Biller::Employee { number, .. } => format!("EXP-{number}-{n:04}"),
             Biller::Vendor(index) => match world.vendor(index).style {
@@ -220,11 +207,7 @@ pub(super) fn arrive(scene: &mut Scene, at: i64) -> Planned {
         }
         bill
     };
-    Planned {
-        at,
-        truth: Truth::default(),
-        step: Step::Invoice(bill),
-    }
+    Planned { at, truth: Truth::default(), step: Step::Invoice(bill) }
 }
 
 /// An ordinary bill of that vendor.
@@ -297,10 +280,6 @@ fn credit(scene: &mut Scene, bill: &Bill, at: i64) {
     // without room the vendor keeps the money
     let _ = scene.schedule.admit(
         Room::Aftermath,
-        &[Planned {
-            at,
-            truth: Truth::default(),
-            step: Step::Invoice(note),
-        }],
+        &[Planned { at, truth: Truth::default(), step: Step::Invoice(note) }],
     );
 }

@@ -133,12 +133,7 @@ impl Simulator {
     /// A setting outside its range.
     pub fn new(settings: Settings) -> Result<Simulator, SettingsError> {
         let (pace, quota) = (Pace::new(&settings), Quota::new(&settings));
-        Ok(Simulator {
-            scene: Scene::new(settings)?,
-            pace,
-            quota,
-            episodes: 0,
-        })
+        Ok(Simulator { scene: Scene::new(settings)?, pace, quota, episodes: 0 })
     }
 
     /// Events planned and not yet given out, at most [`Settings::pending_max`].
@@ -149,12 +144,7 @@ impl Simulator {
     /// Event time of the next event: that of the last one, or later.
     pub fn next_time(&self) -> Millis {
         let arrival = self.pace.next_at();
-        Millis(
-            self.scene
-                .schedule
-                .next_at()
-                .map_or(arrival, |at| at.min(arrival)),
-        )
+        Millis(self.scene.schedule.next_at().map_or(arrival, |at| at.min(arrival)))
     }
 
     fn arrive(&mut self) -> Planned {
@@ -191,11 +181,7 @@ impl Iterator for Simulator {
 
     fn next(&mut self) -> Option<Simulated> {
         let arrival_at = self.pace.next_at();
-        let due = self
-            .scene
-            .schedule
-            .next_at()
-            .is_some_and(|at| at <= arrival_at);
+        let due = self.scene.schedule.next_at().is_some_and(|at| at <= arrival_at);
         let planned = match due.then(|| self.scene.schedule.pop()).flatten() {
             Some(planned) => planned,
             None => self.arrive(),

@@ -55,9 +55,8 @@ impl Payment {
 
     /// Network of the card; transfers have none.
     pub(super) fn network(&self, world: &World) -> Network {
-        self.card.map_or(Network::Other, |nth| {
-            world.account(self.account).networks[usize::from(nth)]
-        })
+        self.card
+            .map_or(Network::Other, |nth| world.account(self.account).networks[usize::from(nth)])
     }
 
     pub(super) fn merchant_id(&self, world: &World) -> Text<'static> {
@@ -81,8 +80,7 @@ impl Payment {
     }
 
     pub(super) fn card_id(&self) -> Option<Text<'static>> {
-        self.card
-            .map(|nth| ids::card(World::card(self.account, nth)))
+        self.card.map(|nth| ids::card(World::card(self.account, nth)))
     }
 
     pub(super) fn device_id(&self) -> Option<Text<'static>> {

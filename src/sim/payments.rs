@@ -41,11 +41,7 @@ pub(super) fn arrive(scene: &mut Scene, at: i64) -> Planned {
     let payment = standing(scene, at).unwrap_or_else(|| ordinary(scene, at));
     let episode = episodes::pass_terminal(scene, &payment);
     follow(scene, &payment);
-    Planned {
-        at,
-        truth: episode.unwrap_or_default(),
-        step: Step::Payment(payment),
-    }
+    Planned { at, truth: episode.unwrap_or_default(), step: Step::Payment(payment) }
 }
 
 fn standing(scene: &mut Scene, at: i64) -> Option<Payment> {
@@ -116,10 +112,7 @@ pub(super) fn begin(scene: &mut Scene, at: i64, index: u32, payee: Payee) -> Pay
     let account = *scene.world.account(index);
     let online = matches!(payee, Payee::Shop(_) | Payee::Beneficiary(_));
     let (device, ip) = if online {
-        (
-            Some(device(scene, index)),
-            Some(address(&mut scene.draw, index)),
-        )
+        (Some(device(scene, index)), Some(address(&mut scene.draw, index)))
     } else {
         (None, None)
     };
@@ -235,9 +228,6 @@ pub(super) fn capture(scene: &mut Scene, payment: &Payment, truth: Truth) -> Pla
     Planned {
         at: payment.at + scene.draw.between(HOUR, 36 * HOUR),
         truth,
-        step: Step::Payment(Payment {
-            status: TransactionStatus::Captured,
-            ..*payment
-        }),
+        step: Step::Payment(Payment { status: TransactionStatus::Captured, ..*payment }),
     }
 }

@@ -32,24 +32,11 @@ const fn country(
     utc_offset: i64,
     legal_form: &'static str,
 ) -> Country {
-    Country {
-        code,
-        currency,
-        minor_per_cent,
-        language,
-        utc_offset,
-        legal_form,
-    }
+    Country { code, currency, minor_per_cent, language, utc_offset, legal_form }
 }
 
 const fn city(name: &'static str, country: u8, lat: f64, lon: f64, weight: f64) -> City {
-    City {
-        name,
-        country,
-        lat,
-        lon,
-        weight,
-    }
+    City { name, country, lat, lon, weight }
 }
 
 pub(super) const COUNTRIES: [Country; 10] = [
@@ -108,11 +95,7 @@ pub(super) struct Trade {
 }
 
 const fn trade(mcc: &'static str, factor: f64, weight: f64) -> Trade {
-    Trade {
-        mcc,
-        factor,
-        weight,
-    }
+    Trade { mcc, factor, weight }
 }
 
 /// What the trades at a counter charge. Cash machines come last, see [`CASH`].

@@ -91,11 +91,7 @@ impl Scene {
     /// Where a fraudster connects from: like anyone else, or from a data centre.
     pub(super) fn fraud_ip(&mut self) -> u32 {
         let bits = self.draw.below(u32::MAX);
-        if self.draw.chance(0.4) {
-            hosted_ip(bits)
-        } else {
-            shared_ip(bits)
-        }
+        if self.draw.chance(0.4) { hosted_ip(bits) } else { shared_ip(bits) }
     }
 
     /// Someone who is likely to be up and about at that time.
@@ -136,10 +132,7 @@ impl Scene {
                 Event::Invoice(bill.event(id, at, &self.world, absent, &mut self.draw))
             }
         };
-        debug_assert!(
-            truth.scenario.is_some() || !truth.fraud,
-            "{truth:?} has no scenario"
-        );
+        debug_assert!(truth.scenario.is_some() || !truth.fraud, "{truth:?} has no scenario");
         (event, truth)
     }
 }

@@ -90,11 +90,7 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Room for `max` steps.
     pub(super) fn new(max: u32) -> Schedule {
-        Schedule {
-            heap: BinaryHeap::new(),
-            order: 0,
-            max: max as usize,
-        }
+        Schedule { heap: BinaryHeap::new(), order: 0, max: max as usize }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,10 +109,7 @@ impl Schedule {
         }
         for planned in plan {
             self.order += 1;
-            self.heap.push(Entry {
-                order: self.order,
-                planned: *planned,
-            });
+            self.heap.push(Entry { order: self.order, planned: *planned });
         }
         true
     }
@@ -159,11 +152,7 @@ mod tests {
     #[test]
     fn a_plan_without_room_is_refused_whole_and_each_room_leaves_the_next_its_share() {
         let mut schedule = Schedule::new(8);
-        for (room, full) in [
-            (Room::Aftermath, 4),
-            (Room::Conversation, 6),
-            (Room::Episode, 8),
-        ] {
+        for (room, full) in [(Room::Aftermath, 4), (Room::Conversation, 6), (Room::Episode, 8)] {
             assert!(!schedule.admit(room, &at(&[1, 2, 3])) || room == Room::Aftermath);
             while schedule.admit(room, &at(&[1])) {}
             assert_eq!(schedule.len(), full, "{room:?}");

@@ -94,11 +94,7 @@ impl Default for Settings {
             vendors: 400,
             start: Millis(1_767_571_200_000),
             events_per_second: 0.5,
-            mix: Mix {
-                transactions: 0.75,
-                chats: 0.17,
-                invoices: 0.08,
-            },
+            mix: Mix { transactions: 0.75, chats: 0.17, invoices: 0.08 },
             fraud_share: 0.01,
             scenarios: ScenarioMix {
                 card_testing: 0.34,
@@ -138,11 +134,7 @@ fn within<T: PartialOrd + Copy + std::fmt::Display>(
     if value >= low && value <= high {
         return Ok(());
     }
-    Err(SettingsError {
-        field,
-        value: value.to_string(),
-        expected: format!("{low} to {high}"),
-    })
+    Err(SettingsError { field, value: value.to_string(), expected: format!("{low} to {high}") })
 }
 
 fn weights<const N: usize>(
@@ -175,27 +167,12 @@ impl Settings {
         within("shops", self.shops, 4, 1_000_000)?;
         within("companies", self.companies, 1, 100_000)?;
         within("vendors", self.vendors, 2, 1_000_000)?;
-        within(
-            "start",
-            self.start,
-            Millis(946_684_800_000),
-            Millis(4_102_444_800_000),
-        )?;
-        within(
-            "events_per_second",
-            self.events_per_second,
-            0.001,
-            100_000.0,
-        )?;
+        within("start", self.start, Millis(946_684_800_000), Millis(4_102_444_800_000))?;
+        within("events_per_second", self.events_per_second, 0.001, 100_000.0)?;
         within("fraud_share", self.fraud_share, 0.0, 0.2)?;
         within("dispute_share", self.dispute_share, 0.0, 0.1)?;
         within("absent_share", self.absent_share, 0.0, 0.5)?;
-        within(
-            "approval_limit_minor",
-            self.approval_limit_minor,
-            10_000,
-            100_000_000,
-        )?;
+        within("approval_limit_minor", self.approval_limit_minor, 10_000, 100_000_000)?;
         within("pending_max", self.pending_max, 10_000, 10_000_000)?;
         weights(
             "mix",
@@ -264,11 +241,7 @@ mod tests {
             ("pending_max", "9999", "10000 to", |s| s.pending_max = 9_999),
             ("mix.chats", "-1", "0 to 1000", |s| s.mix.chats = -1.0),
             ("mix", "all zero", "a weight above 0", |s| {
-                s.mix = Mix {
-                    transactions: 0.0,
-                    chats: 0.0,
-                    invoices: 0.0,
-                };
+                s.mix = Mix { transactions: 0.0, chats: 0.0, invoices: 0.0 };
             }),
             ("scenarios.split_invoice", "NaN", "0 to 1000", |s| {
                 s.scenarios.split_invoice = f64::NAN;
@@ -292,11 +265,7 @@ mod tests {
             let error = settings.validate().unwrap_err();
             assert_eq!((error.field, error.value.as_str()), (field, value));
             assert!(error.expected.contains(expected), "{error}");
-            assert!(
-                error
-                    .to_string()
-                    .starts_with(&format!("{field} is {value}, expected "))
-            );
+            assert!(error.to_string().starts_with(&format!("{field} is {value}, expected ")));
         }
     }
 }

@@ -25,13 +25,11 @@ fn fingerprint(simulator: Simulator, count: usize) -> u64 {
 
 /// FNV-1a over the debug form: unlike the standard library's hasher it stays what it is.
 fn lasting_fingerprint(simulator: Simulator, count: usize) -> u64 {
-    simulator
-        .take(count)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, simulated| {
-            format!("{simulated:?}").bytes().fold(hash, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            })
-        })
+    simulator.take(count).fold(0xcbf2_9ce4_8422_2325, |hash, simulated| {
+        format!("{simulated:?}")
+            .bytes()
+            .fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    })
 }
 
 fn small(settings: &mut Settings) {
@@ -50,10 +48,7 @@ fn the_same_settings_give_the_same_stream_and_another_seed_another() {
 #[test]
 fn the_stream_is_the_one_that_was_written_down() {
     // on every platform; whoever changes what is drawn changes the figure
-    assert_eq!(
-        lasting_fingerprint(stream(small), 3_000),
-        6_322_619_341_083_544_725
-    );
+    assert_eq!(lasting_fingerprint(stream(small), 3_000), 6_322_619_341_083_544_725);
 }
 
 #[test]
@@ -118,11 +113,7 @@ fn every_scenario_and_step_occurs_within_the_first_200_000_events_of_the_default
         }
     }
     for scenario in Scenario::ALL {
-        assert!(
-            scenarios.contains(&Some(scenario.name())),
-            "{}",
-            scenario.name()
-        );
+        assert!(scenarios.contains(&Some(scenario.name())), "{}", scenario.name());
     }
     let expected = [
         "AUTHORIZED",
@@ -147,10 +138,7 @@ fn every_scenario_and_step_occurs_within_the_first_200_000_events_of_the_default
         "GENUINE",
         "FIRST_PARTY",
     ];
-    let missing: Vec<_> = expected
-        .iter()
-        .filter(|name| !seen.contains(*name))
-        .collect();
+    let missing: Vec<_> = expected.iter().filter(|name| !seen.contains(*name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -176,34 +164,16 @@ fn rate_mix_and_shares_come_out_as_they_were_set() {
         let seconds = (simulator.next_time().0 - start) as f64 / 1_000.0;
         let close = |what: &str, is: f64, wanted: f64, within: f64| {
             println!("{what}: {is:.4}, wanted {wanted:.4}");
-            assert!(
-                (is / wanted - 1.0).abs() < within,
-                "{what} is {is}, wanted {wanted}"
-            );
+            assert!((is / wanted - 1.0).abs() < within, "{what} is {is}, wanted {wanted}");
         };
         close("rate", count / seconds, per_second, 0.02);
         // some of what is planned is still to come
         close("fraud", frauds / count, share, 0.15);
         let settings = Settings::default();
         let three = kinds[&Kind::Transaction] + kinds[&Kind::Chat] + kinds[&Kind::Invoice];
-        close(
-            "payments",
-            kinds[&Kind::Transaction] / three,
-            settings.mix.transactions,
-            0.03,
-        );
-        close(
-            "chats",
-            kinds[&Kind::Chat] / three,
-            settings.mix.chats,
-            0.05,
-        );
-        close(
-            "invoices",
-            kinds[&Kind::Invoice] / three,
-            settings.mix.invoices,
-            0.05,
-        );
+        close("payments", kinds[&Kind::Transaction] / three, settings.mix.transactions, 0.03);
+        close("chats", kinds[&Kind::Chat] / three, settings.mix.chats, 0.05);
+        close("invoices", kinds[&Kind::Invoice] / three, settings.mix.invoices, 0.05);
         for scenario in Scenario::ALL {
             let wanted = settings.scenarios.weight(scenario);
             close(scenario.name(), scenarios[&scenario] / frauds, wanted, 0.35);
@@ -214,11 +184,7 @@ fn rate_mix_and_shares_come_out_as_they_were_set() {
 #[test]
 fn without_a_share_of_fraud_there_is_none_and_a_weight_of_zero_leaves_a_scenario_out() {
     let honest = stream(|settings| settings.fraud_share = 0.0).take(50_000);
-    assert!(
-        honest
-            .into_iter()
-            .all(|simulated| simulated.truth == Truth::default())
-    );
+    assert!(honest.into_iter().all(|simulated| simulated.truth == Truth::default()));
     let mut simulator = stream(|settings| settings.scenarios.card_testing = 0.0).take(50_000);
     assert!(simulator.all(|simulated| simulated.truth.scenario != Some(Scenario::CardTesting)));
 }
@@ -231,10 +197,7 @@ fn lines_multiply_and_add_up() {
             continue;
         };
         negative += u32::from(invoice.amount_minor < 0);
-        assert_eq!(
-            invoice.amount_minor < 0,
-            invoice.kind == InvoiceKind::CreditNote
-        );
+        assert_eq!(invoice.amount_minor < 0, invoice.kind == InvoiceKind::CreditNote);
         assert_ne!(invoice.amount_minor, 0);
         if invoice.lines.is_empty() {
             continue;
@@ -274,11 +237,7 @@ fn disputes_and_labels_name_what_occurred_before_on_the_same_account() {
                 let says_fraud = ["10.3", "10.4", "4837", "F24", "F29", "UA"]
                     .contains(&dispute.reason_code.as_str());
                 if dispute.stage == DisputeStage::Chargeback {
-                    assert_eq!(
-                        says_fraud,
-                        payment_truth.fraud || truth.fraud,
-                        "{dispute:?}"
-                    );
+                    assert_eq!(says_fraud, payment_truth.fraud || truth.fraud, "{dispute:?}");
                 }
             }
             Event::Label(label) => {
@@ -304,8 +263,7 @@ fn disputes_and_labels_name_what_occurred_before_on_the_same_account() {
             Kind::Label => continue,
         };
         // of a subject with several steps the first is remembered
-        seen.entry((kind, event.subject_id().to_owned()))
-            .or_insert((account, truth));
+        seen.entry((kind, event.subject_id().to_owned())).or_insert((account, truth));
     }
     println!(
         "{of_fraud} disputes of fraud, {false_claims} false claims, {first_party} first party"
@@ -327,11 +285,7 @@ fn episodes_look_like_what_they_are() {
     let mut of = HashMap::<Scenario, u32>::new();
     for events in episodes.values() {
         let scenario = events[0].truth.scenario.unwrap();
-        assert!(
-            events
-                .iter()
-                .all(|event| event.truth.scenario == Some(scenario))
-        );
+        assert!(events.iter().all(|event| event.truth.scenario == Some(scenario)));
         *of.entry(scenario).or_default() += 1;
         match scenario {
             Scenario::CardTesting => card_testing(events),
@@ -342,17 +296,11 @@ fn episodes_look_like_what_they_are() {
         }
     }
     println!("{of:?}");
-    assert!(
-        Scenario::ALL.iter().all(|scenario| of[scenario] >= 5),
-        "{of:?}"
-    );
+    assert!(Scenario::ALL.iter().all(|scenario| of[scenario] >= 5), "{of:?}");
 }
 
 fn frauds(events: &[Simulated]) -> impl Iterator<Item = &Event<'static>> {
-    events
-        .iter()
-        .filter(|event| event.truth.fraud)
-        .map(|event| &event.event)
+    events.iter().filter(|event| event.truth.fraud).map(|event| &event.event)
 }
 
 fn card_testing(events: &[Simulated]) {
@@ -369,10 +317,8 @@ fn card_testing(events: &[Simulated]) {
     }
     assert!(tries.iter().all(|payment| payment.channel == Channel::Ecom));
     let merchants: HashSet<_> = tries.iter().map(|payment| &payment.merchant_id).collect();
-    let devices: HashSet<_> = tries
-        .iter()
-        .filter_map(|payment| payment.device_id.as_ref())
-        .collect();
+    let devices: HashSet<_> =
+        tries.iter().filter_map(|payment| payment.device_id.as_ref()).collect();
     assert_eq!((merchants.len(), devices.len()), (1, 1), "{tries:?}");
     assert!(tries[13].event_time.0 - tries[0].event_time.0 < 14 * 20_000);
 }
@@ -388,11 +334,7 @@ fn takeover(events: &[Simulated]) {
             _ => None,
         })
         .collect();
-    assert!(
-        paid.windows(2)
-            .all(|pair| pair[0].amount_minor < pair[1].amount_minor),
-        "{paid:?}"
-    );
+    assert!(paid.windows(2).all(|pair| pair[0].amount_minor < pair[1].amount_minor), "{paid:?}");
     let beneficiaries: HashSet<_> = paid.iter().map(|payment| &payment.beneficiary_id).collect();
     assert!(beneficiaries.len() <= 1, "{paid:?}");
 }
@@ -409,15 +351,9 @@ fn split(events: &[Simulated]) {
     let limit = Settings::default().approval_limit_minor;
     let bills = bills(events);
     for bill in &bills {
-        assert!(
-            (limit * 9 / 10..limit).contains(&bill.amount_minor),
-            "{bill:?}"
-        );
+        assert!((limit * 9 / 10..limit).contains(&bill.amount_minor), "{bill:?}");
         assert_eq!(bill.vendor_id, bills[0].vendor_id);
-        assert_eq!(
-            bill.event_time.0 / 86_400_000,
-            bills[0].event_time.0 / 86_400_000
-        );
+        assert_eq!(bill.event_time.0 / 86_400_000, bills[0].event_time.0 / 86_400_000);
         assert_eq!(bill.issued_on, bills[0].issued_on);
     }
 }
@@ -485,14 +421,8 @@ fn nothing_in_the_stream_looks_like_a_card_number_or_is_over_long() {
             assert!(digits < 13, "{shown}");
         }
         if let Event::Transaction(payment) = event {
-            assert!(
-                payment.currency.len() == 3 && payment.amount_minor != 0,
-                "{payment:?}"
-            );
-            assert_eq!(
-                payment.amount_minor < 0,
-                payment.status == TransactionStatus::Refunded
-            );
+            assert!(payment.currency.len() == 3 && payment.amount_minor != 0, "{payment:?}");
+            assert_eq!(payment.amount_minor < 0, payment.status == TransactionStatus::Refunded);
         }
     }
     assert!(runs > 100_000, "{runs}");
@@ -502,12 +432,10 @@ fn nothing_in_the_stream_looks_like_a_card_number_or_is_over_long() {
 fn optional_fields_stay_away_as_often_as_was_asked() {
     let absent = |share: f64| {
         let simulator = stream(|settings| settings.absent_share = share);
-        let countries = simulator
-            .take(20_000)
-            .filter_map(|simulated| match simulated.event {
-                Event::Transaction(payment) => Some(payment.country.is_none()),
-                _ => None,
-            });
+        let countries = simulator.take(20_000).filter_map(|simulated| match simulated.event {
+            Event::Transaction(payment) => Some(payment.country.is_none()),
+            _ => None,
+        });
         let countries: Vec<bool> = countries.collect();
         countries.iter().filter(|absent| **absent).count() as f64 / countries.len() as f64
     };
@@ -522,13 +450,7 @@ fn the_smallest_and_the_oddest_worlds_work() {
             (s.accounts, s.devices, s.terminals, s.shops) = (10, 1, 10, 4);
             (s.companies, s.vendors, s.fraud_share) = (1, 2, 0.2);
         },
-        |s| {
-            s.mix = Mix {
-                transactions: 0.0,
-                chats: 1.0,
-                invoices: 0.0,
-            }
-        },
+        |s| s.mix = Mix { transactions: 0.0, chats: 1.0, invoices: 0.0 },
         |s| {
             s.events_per_second = 100_000.0;
             s.start = Millis(946_684_800_000);
@@ -549,10 +471,7 @@ fn the_smallest_and_the_oddest_worlds_work() {
 
 #[test]
 fn out_of_range_settings_are_refused() {
-    let settings = Settings {
-        fraud_share: 0.5,
-        ..Settings::default()
-    };
+    let settings = Settings { fraud_share: 0.5, ..Settings::default() };
     let error = Simulator::new(settings).err().unwrap();
     assert_eq!(error.to_string(), "fraud_share is 0.5, expected 0 to 0.2");
 }
@@ -564,14 +483,9 @@ fn speed_of_the_stream() {
     let simulator = stream(|_| {});
     let count = 2_000_000;
     let begun = std::time::Instant::now();
-    let bytes: usize = simulator
-        .take(count)
-        .map(|simulated| simulated.event.subject_id().len())
-        .sum();
+    let bytes: usize =
+        simulator.take(count).map(|simulated| simulated.event.subject_id().len()).sum();
     let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{:.0} events/s, {bytes} bytes of ids",
-        count as f64 / seconds
-    );
+    println!("{:.0} events/s, {bytes} bytes of ids", count as f64 / seconds);
     assert!(count as f64 / seconds > 200_000.0);
 }

@@ -32,15 +32,8 @@ pub(super) struct Blanks {
     paid: Option<(i64, String)>,
 }
 
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl Blanks {
     pub(super) fn new(world: &World, account: u32) -> Blanks {
@@ -109,14 +102,8 @@ impl Blanks {
     }
 }
 
-pub(super) const GREETINGS: [&str; 6] = [
-    "Hi. ",
-    "Hello. ",
-    "Good morning. ",
-    "Good evening. ",
-    "Hey, quick one. ",
-    "Hello there. ",
-];
+pub(super) const GREETINGS: [&str; 6] =
+    ["Hi. ", "Hello. ", "Good morning. ", "Good evening. ", "Hey, quick one. ", "Hello there. "];
 
 pub(super) const THANKS: [&str; 7] = [
     "Great, that settles it. Thanks.",
@@ -163,9 +150,8 @@ pub(super) const GOODBYES: [&str; 4] = [
     "Thank you for writing to us.",
 ];
 
-pub(super) const AGENT_NAMES: [&str; 8] = [
-    "Maren", "Tobias", "Aisha", "Luca", "Priya", "Jonas", "Camille", "Renata",
-];
+pub(super) const AGENT_NAMES: [&str; 8] =
+    ["Maren", "Tobias", "Aisha", "Luca", "Priya", "Jonas", "Camille", "Renata"];
 
 /// What payers write to their bank when they contest a payment.
 pub(super) fn complaints(ground: Ground) -> &'static [&'static str] {
@@ -642,10 +628,7 @@ mod tests {
         for template in templates {
             for part in template.split('{').skip(1) {
                 let blank = part.split('}').next();
-                assert!(
-                    matches!(blank, Some("amount" | "shop" | "city" | "day")),
-                    "{template}"
-                );
+                assert!(matches!(blank, Some("amount" | "shop" | "city" | "day")), "{template}");
                 blanks += 1;
             }
         }

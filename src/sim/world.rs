@@ -187,11 +187,8 @@ fn terminals(count: u32, draw: &mut Draw) -> Vec<Terminal> {
             continue;
         }
         // every city gets one before chance decides
-        let city = if (index as usize) < CITIES.len() {
-            index as usize
-        } else {
-            draw.weighted(&cities)
-        };
+        let city =
+            if (index as usize) < CITIES.len() { index as usize } else { draw.weighted(&cities) };
         terminals.push(Terminal {
             merchant: index,
             city: city as u8,
@@ -223,22 +220,13 @@ fn accounts(count: u32, terminals: &[Terminal], shops: &[Shop], draw: &mut Draw)
     for (index, shop) in shops.iter().enumerate() {
         by_country[usize::from(shop.country)].push(index as u32);
     }
-    let homes: Vec<usize> = (0..CITIES.len())
-        .filter(|city| !by_city[*city].is_empty())
-        .collect();
+    let homes: Vec<usize> = (0..CITIES.len()).filter(|city| !by_city[*city].is_empty()).collect();
     let home_weights: Vec<f64> = homes.iter().map(|city| weights[*city]).collect();
     (0..count)
         .map(|_| {
             let city = homes[draw.weighted(&home_weights)];
             let shops_at_home = &by_country[usize::from(CITIES[city].country)];
-            account(
-                city,
-                &by_city[city],
-                shops_at_home,
-                shops.len(),
-                draw,
-                count,
-            )
+            account(city, &by_city[city], shops_at_home, shops.len(), draw, count)
         })
         .collect()
 }

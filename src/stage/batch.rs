@@ -47,8 +47,7 @@ impl Batch {
     pub fn take(&mut self, position: Position) {
         self.since.get_or_insert_with(Instant::now);
         self.taken += 1;
-        self.positions
-            .insert((position.topic, position.partition), position.offset + 1);
+        self.positions.insert((position.topic, position.partition), position.offset + 1);
         *self.tally.received.entry(position.topic).or_default() += 1;
     }
 
@@ -66,11 +65,7 @@ impl Batch {
         for rule in rules {
             // a known rule of this batch is counted without copying its name
             let key = (minute, kind, rule);
-            match self
-                .rules
-                .iter_mut()
-                .find(|((m, k, r), _)| (*m, *k, r.as_str()) == key)
-            {
+            match self.rules.iter_mut().find(|((m, k, r), _)| (*m, *k, r.as_str()) == key) {
                 Some((_, count)) => *count += 1,
                 None => {
                     self.rules.insert((minute, kind, rule.to_owned()), 1);
@@ -91,11 +86,7 @@ impl Batch {
 
     /// Counts a refused record.
     pub fn refused(&mut self, stage: FailedStage, code: Code) {
-        *self
-            .tally
-            .refused
-            .entry((stage.name(), code.name()))
-            .or_default() += 1;
+        *self.tally.refused.entry((stage.name(), code.name())).or_default() += 1;
     }
 
     /// Whether nothing was taken.
@@ -129,37 +120,23 @@ impl Batch {
         if self.outcomes.is_empty() {
             return Ok(());
         }
-        let outcomes = self
-            .outcomes
-            .iter()
-            .map(|((minute, kind, outcome), count)| OutcomeCount {
-                minute: Millis(*minute),
-                kind: *kind,
-                outcome: *outcome,
-                count: *count,
-            });
+        let outcomes = self.outcomes.iter().map(|((minute, kind, outcome), count)| OutcomeCount {
+            minute: Millis(*minute),
+            kind: *kind,
+            outcome: *outcome,
+            count: *count,
+        });
         let rules = std::mem::take(&mut self.rules);
-        let rules = rules
-            .into_iter()
-            .map(|((minute, kind, rule), count)| RuleCount {
-                minute: Millis(minute),
-                kind,
-                rule,
-                count,
-            });
-        let rollup = Rollup {
-            outcomes: outcomes.collect(),
-            rules: rules.collect(),
-        };
-        let partition = self
-            .positions
-            .keys()
-            .map(|(_, partition)| *partition)
-            .min()
-            .unwrap_or(0);
-        self.records
-            .push_with(Topic::Rollups, partition, now.0, b"", |out| {
-                encoder.encode(Contract::Rollup, &rollup, out)
-            })
+        let rules = rules.into_iter().map(|((minute, kind, rule), count)| RuleCount {
+            minute: Millis(minute),
+            kind,
+            rule,
+            count,
+        });
+        let rollup = Rollup { outcomes: outcomes.collect(), rules: rules.collect() };
+        let partition = self.positions.keys().map(|(_, partition)| *partition).min().unwrap_or(0);
+        self.records.push_with(Topic::Rollups, partition, now.0, b"", |out| {
+            encoder.encode(Contract::Rollup, &rollup, out)
+        })
     }
 }

@@ -44,10 +44,7 @@ impl Committer {
         let mut producer = log.producer(identity)?;
         let (batches, queue) = bounded::<(Batch, Membership)>(1);
         let (report, done) = bounded::<Done>(1);
-        let name = format!(
-            "weir-commit-{}",
-            identity.rsplit('/').next().unwrap_or_default()
-        );
+        let name = format!("weir-commit-{}", identity.rsplit('/').next().unwrap_or_default());
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || {
@@ -65,12 +62,7 @@ impl Committer {
                 path: "the committer's thread".into(),
                 source,
             })?;
-        Ok(Committer {
-            batches: Some(batches),
-            done,
-            thread: Some(thread),
-            busy: false,
-        })
+        Ok(Committer { batches: Some(batches), done, thread: Some(thread), busy: false })
     }
 
     /// Whether a batch is under way.
@@ -130,11 +122,7 @@ impl Drop for Committer {
 fn commit(producer: &mut dyn Producer, batch: Batch, membership: &Membership) -> Done {
     let started = Instant::now();
     producer.begin()?;
-    tracing::debug!(
-        records = batch.records.len(),
-        taken = batch.taken,
-        "transaction opened"
-    );
+    tracing::debug!(records = batch.records.len(), taken = batch.taken, "transaction opened");
     producer.send(&batch.records)?;
     producer.send_positions(&batch.positions(), membership)?;
     producer.commit()?;

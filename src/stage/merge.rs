@@ -55,12 +55,7 @@ pub struct Lanes {
 impl Lanes {
     /// Lanes without partitions.
     pub fn new(mode: Merge) -> Lanes {
-        Lanes {
-            mode,
-            partitions: Vec::new(),
-            turn: 0,
-            buffered: 0,
-        }
+        Lanes { mode, partitions: Vec::new(), turn: 0, buffered: 0 }
     }
 
     /// Adds a partition: for each input topic its position and its declared end.
@@ -74,20 +69,12 @@ impl Lanes {
         };
         let mut lanes: Vec<Lane> = inputs.iter().map(lane).collect();
         lanes.sort_by_key(|lane| lane.topic.rank());
-        self.partitions.push(Partition {
-            number,
-            lanes,
-            waiting_since: None,
-        });
+        self.partitions.push(Partition { number, lanes, waiting_since: None });
     }
 
     /// Puts a delivered record in its lane; `time` is `None` where it cannot be read.
     pub fn push(&mut self, record: Record, time: Option<Millis>) {
-        let Position {
-            topic,
-            partition,
-            offset,
-        } = record.position;
+        let Position { topic, partition, offset } = record.position;
         let lane = self
             .partitions
             .iter_mut()
@@ -102,8 +89,7 @@ impl Lanes {
                 lane.delivered
             );
             lane.delivered = offset + 1;
-            lane.heads
-                .push_back((time.unwrap_or(Millis(i64::MIN)), record));
+            lane.heads.push_back((time.unwrap_or(Millis(i64::MIN)), record));
             self.buffered += 1;
         }
     }
@@ -136,10 +122,7 @@ impl Lanes {
 
     /// Whether every input was delivered and taken up to its declared end.
     pub fn at_end(&self) -> bool {
-        self.partitions
-            .iter()
-            .flat_map(|partition| &partition.lanes)
-            .all(Lane::at_end)
+        self.partitions.iter().flat_map(|partition| &partition.lanes).all(Lane::at_end)
     }
 
     /// Calls `pause` for each lane that has become too full (`true`) or has room again (`false`).
@@ -203,17 +186,7 @@ mod tests {
     use super::*;
 
     fn record(topic: Topic, partition: u32, offset: i64) -> Record {
-        Record::new(
-            Position {
-                topic,
-                partition,
-                offset,
-            },
-            0,
-            None,
-            b"",
-            Vec::new(),
-        )
+        Record::new(Position { topic, partition, offset }, 0, None, b"", Vec::new())
     }
 
     fn lanes(mode: Merge, ends: &[(Topic, i64)]) -> Lanes {
@@ -230,9 +203,7 @@ mod tests {
             .collect()
     }
 
-    const LIVE: Merge = Merge::Live {
-        wait: Duration::ZERO,
-    };
+    const LIVE: Merge = Merge::Live { wait: Duration::ZERO };
 
     #[test]
     fn ties_go_by_rank_and_a_record_without_time_follows_its_predecessor() {
@@ -248,10 +219,7 @@ mod tests {
             lanes.push(record(topic, 0, offset), time.map(Millis));
         }
         let (t, l) = (Topic::Transactions, Topic::Labels);
-        assert_eq!(
-            drain(&mut lanes),
-            [(l, 0), (t, 0), (t, 1), (t, 2), (l, 1), (t, 3)]
-        );
+        assert_eq!(drain(&mut lanes), [(l, 0), (t, 0), (t, 1), (t, 2), (l, 1), (t, 3)]);
         assert!(lanes.at_end());
     }
 
@@ -259,36 +227,22 @@ mod tests {
     fn strict_waits_for_every_input_up_to_its_end_and_no_further() {
         let mut lanes = lanes(
             Merge::Strict,
-            &[
-                (Topic::Transactions, 2),
-                (Topic::Chats, 1),
-                (Topic::Labels, 0),
-            ],
+            &[(Topic::Transactions, 2), (Topic::Chats, 1), (Topic::Labels, 0)],
         );
         lanes.push(record(Topic::Transactions, 0, 0), Some(Millis(1)));
-        assert_eq!(
-            drain(&mut lanes),
-            [],
-            "a chat may still come that is earlier"
-        );
+        assert_eq!(drain(&mut lanes), [], "a chat may still come that is earlier");
         lanes.push(record(Topic::Chats, 0, 0), Some(Millis(2)));
         assert_eq!(drain(&mut lanes), [(Topic::Transactions, 0)]);
         assert!(!lanes.at_end());
         lanes.push(record(Topic::Transactions, 0, 1), Some(Millis(3)));
-        assert_eq!(
-            drain(&mut lanes),
-            [(Topic::Chats, 0), (Topic::Transactions, 1)]
-        );
+        assert_eq!(drain(&mut lanes), [(Topic::Chats, 0), (Topic::Transactions, 1)]);
         assert!(lanes.at_end());
     }
 
     #[test]
     fn live_waits_for_an_empty_input_as_long_as_it_was_told() {
         let wait = Duration::from_millis(50);
-        let mut lanes = lanes(
-            Merge::Live { wait },
-            &[(Topic::Transactions, 9), (Topic::Chats, 9)],
-        );
+        let mut lanes = lanes(Merge::Live { wait }, &[(Topic::Transactions, 9), (Topic::Chats, 9)]);
         lanes.push(record(Topic::Transactions, 0, 0), Some(Millis(5)));
         let start = Instant::now();
         assert!(lanes.next(start).is_none());
@@ -296,10 +250,7 @@ mod tests {
         lanes.push(record(Topic::Chats, 0, 0), Some(Millis(4)));
         let (_, first) = lanes.next(start + wait / 2).unwrap();
         assert_eq!(first.position.topic, Topic::Chats);
-        assert!(
-            lanes.next(start + wait / 2).is_none(),
-            "the chats are empty again"
-        );
+        assert!(lanes.next(start + wait / 2).is_none(), "the chats are empty again");
         assert!(lanes.next(start + wait * 2).is_some());
     }
 

@@ -60,12 +60,8 @@ pub struct PoisonGauge {
 impl PoisonGauge {
     /// A gauge that has seen nothing.
     pub fn new(limits: PoisonLimits) -> PoisonGauge {
-        PoisonGauge {
-            limits,
-            last: VecDeque::with_capacity(limits.window),
-            refused: 0,
-            run: 0,
-        }
+        let last = VecDeque::with_capacity(limits.window);
+        PoisonGauge { limits, last, refused: 0, runs: HashMap::new() }
     }
 
     /// Counts a record.
@@ -77,26 +73,22 @@ impl PoisonGauge {
             self.refused -= 1;
         }
         self.last.push_back(refused);
+        let Position { topic, partition, .. } = at;
+        let run = self.runs.entry((topic, partition)).or_default();
         if !refused {
-            self.run = 0;
+            *run = 0;
             return Ok(());
         }
         self.refused += 1;
-        self.run += 1;
-        if self.run > self.limits.run {
-            return Err(TooMuchPoison::Run {
-                run: self.run,
-                limit: self.limits.run,
-            });
+        *run += 1;
+        if *run > self.limits.run {
+            let (run, limit) = (*run, self.limits.run);
+            return Err(TooMuchPoison::Run { topic, partition, run, limit });
         }
         let limit = (self.limits.share * self.limits.window as f64) as usize;
         if self.refused > limit {
             let (refused, window) = (self.refused, self.limits.window);
-            return Err(TooMuchPoison::Share {
-                refused,
-                window,
-                limit,
-            });
+            return Err(TooMuchPoison::Share { refused, window, limit });
         }
         Ok(())
     }
@@ -106,11 +98,7 @@ impl PoisonGauge {
 mod tests {
     use super::*;
 
-    const LIMITS: PoisonLimits = PoisonLimits {
-        share: 0.05,
-        window: 1_000,
-        run: 30,
-    };
+    const LIMITS: PoisonLimits = PoisonLimits { share: 0.05, window: 1_000, run: 30 };
 
     fn at(partition: u32) -> Position {
         Position { topic: Topic::Chats, partition, offset: 0 }

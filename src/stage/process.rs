@@ -143,11 +143,8 @@ impl Processor {
         };
         let (event, time) = (&decoded.event, decoded.event.event_time());
         self.faults.pass_at(Step::Apply, record.position)?;
-        let account = self
-            .states
-            .entry(record.position.partition)
-            .or_default()
-            .account(key(record));
+        let account =
+            self.states.entry(record.position.partition).or_default().account(key(record));
         self.features.before(account, time);
         match account.apply(event, record.payload(), self.horizon) {
             Seen::New if event.kind() == Kind::Label => Ok(Fate::Labelled),
@@ -176,11 +173,7 @@ impl Processor {
         now: Millis,
         batch: &mut Batch,
     ) -> Result<(), ProcessError> {
-        let Position {
-            topic,
-            partition,
-            offset,
-        } = record.position;
+        let Position { topic, partition, offset } = record.position;
         let case = Case {
             kind: event.kind(),
             event_id: event.event_id(),
@@ -201,19 +194,15 @@ impl Processor {
         };
         let decision = self.engine.decide(&case);
         let (encoder, key) = (&mut self.encoder, record.key().unwrap_or_default());
-        batch
-            .records
-            .push_with(Topic::Decisions, partition, now.0, key, |out| {
-                encoder.encode(Contract::Decision, &decision, out)
-            })?;
+        batch.records.push_with(Topic::Decisions, partition, now.0, key, |out| {
+            encoder.encode(Contract::Decision, &decision, out)
+        })?;
         let rules = decision.reasons.iter().map(|reason| reason.rule.as_str());
         batch.decided(decision.kind, decision.outcome, now, rules);
         if let Some(escalation) = self.engine.escalate(&decision) {
-            batch
-                .records
-                .push_with(Topic::Escalations, partition, now.0, key, |out| {
-                    encoder.encode(Contract::Escalation, &escalation, out)
-                })?;
+            batch.records.push_with(Topic::Escalations, partition, now.0, key, |out| {
+                encoder.encode(Contract::Escalation, &escalation, out)
+            })?;
             batch.escalated(decision.kind);
         }
         Ok(())
@@ -231,22 +220,15 @@ impl Processor {
         let partition = record.position.partition;
         let encoder = &mut self.encoder;
         batch.refused(refusal.stage, refusal.code);
-        batch.records.push_with(
-            Topic::DeadLetters,
-            partition,
-            now.0,
-            key.as_bytes(),
-            |out| encoder.encode(Contract::DeadLetter, &letter, out),
-        )
+        batch.records.push_with(Topic::DeadLetters, partition, now.0, key.as_bytes(), |out| {
+            encoder.encode(Contract::DeadLetter, &letter, out)
+        })
     }
 }
 
 /// The account's key. Decoding has checked that the record's key is `tenant/account_id`.
 fn key(record: &Record) -> &str {
-    record
-        .key()
-        .and_then(|key| std::str::from_utf8(key).ok())
-        .unwrap_or_default()
+    record.key().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }
 
 fn panicked(position: Position) -> Refusal {

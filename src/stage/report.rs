@@ -48,10 +48,7 @@ impl Reporter {
     pub fn assigned(&mut self, starts: &[Position], took: Duration) {
         histogram!(metric::RESTORE_SECONDS).record(took.as_secs_f64());
         for start in starts {
-            let input = Input {
-                next: start.offset,
-                last_time: None,
-            };
+            let input = Input { next: start.offset, last_time: None };
             self.inputs.insert((start.topic, start.partition), input);
         }
     }
@@ -122,10 +119,7 @@ impl Reporter {
     fn weigh(&mut self, states: &HashMap<u32, State>) {
         let accounts: usize = states.values().map(State::len).sum();
         gauge!(metric::ACCOUNTS, "worker" => self.worker.clone()).set(accounts as f64);
-        if self
-            .weighed
-            .is_none_or(|weighed| weighed.elapsed() >= WEIGH)
-        {
+        if self.weighed.is_none_or(|weighed| weighed.elapsed() >= WEIGH) {
             self.weighed = Some(Instant::now());
             let bytes: usize = states.values().map(State::bytes).sum();
             gauge!(metric::STATE_BYTES, "worker" => self.worker.clone()).set(bytes as f64);

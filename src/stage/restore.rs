@@ -50,10 +50,7 @@ pub fn restore(
     let mut progress = Instant::now();
     let mut read = 0;
     for to in committed {
-        let from = Position {
-            offset: log.beginning(to.topic, partition)?,
-            ..*to
-        };
+        let from = Position { offset: log.beginning(to.topic, partition)?, ..*to };
         each(log, from, to.offset, stop, |record| {
             read += 1;
             if dead.contains(&(record.position.topic, record.position.offset)) {
@@ -93,12 +90,8 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
         partition,
         offset: log.beginning(Topic::DeadLetters, partition)?,
     };
-    each(
-        log,
-        from,
-        end,
-        &Stop::default(),
-        |record| match decode_own::<DeadLetter>(Contract::DeadLetter, record.payload()) {
+    each(log, from, end, &Stop::default(), |record| {
+        match decode_own::<DeadLetter>(Contract::DeadLetter, record.payload()) {
             Ok(letter) => {
                 if let Some(topic) = Topic::from_name(&letter.topic) {
                     dead.insert((topic, letter.offset));
@@ -107,8 +100,8 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
             Err(error) => {
                 tracing::error!(position = %record.position, %error, "unreadable dead letter")
             }
-        },
-    )?;
+        }
+    })?;
     Ok(dead)
 }
 

@@ -26,11 +26,7 @@ const PARTITIONS: u32 = 2;
 const NOW_MS: i64 = 1_900_000_000_000;
 
 fn options() -> Options {
-    Options {
-        partitions: PARTITIONS,
-        durable: false,
-        pages_max: None,
-    }
+    Options { partitions: PARTITIONS, durable: false, pages_max: None }
 }
 
 /// Few rules, because each life of a worker loads them.
@@ -70,11 +66,7 @@ fn settings() -> Settings {
         batch_bytes_max: 1 << 20,
         merge: Merge::Strict,
         horizon: Horizon::default(),
-        poison: PoisonLimits {
-            share: 0.5,
-            window: 1_000,
-            run: 100,
-        },
+        poison: PoisonLimits { share: 0.5, window: 1_000, run: 100 },
         until_end: true,
     }
 }
@@ -104,19 +96,14 @@ impl Input {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
         let encoder = &mut self.encoder;
         self.batch
-            .push_with(
-                event.kind().topic(),
-                partition,
-                NOW_MS,
-                key.as_bytes(),
-                |out| encoder.encode_event(event, out),
-            )
+            .push_with(event.kind().topic(), partition, NOW_MS, key.as_bytes(), |out| {
+                encoder.encode_event(event, out)
+            })
             .unwrap();
     }
 
     fn raw(&mut self, topic: Topic, partition: u32, payload: &[u8]) {
-        self.batch
-            .push(topic, partition, NOW_MS, b"default/a", payload);
+        self.batch.push(topic, partition, NOW_MS, b"default/a", payload);
     }
 
     fn append(self, log: &EmbeddedLog) {
@@ -125,15 +112,8 @@ impl Input {
 }
 
 fn simulated(count: usize) -> impl Iterator<Item = Event<'static>> {
-    let settings = crate::sim::Settings {
-        accounts: 40,
-        companies: 5,
-        ..Default::default()
-    };
-    Simulator::new(settings)
-        .unwrap()
-        .take(count)
-        .map(|simulated| simulated.event)
+    let settings = crate::sim::Settings { accounts: 40, companies: 5, ..Default::default() };
+    Simulator::new(settings).unwrap().take(count).map(|simulated| simulated.event)
 }
 
 fn read_all(log: &dyn Log, topic: Topic) -> Vec<Record> {
@@ -141,11 +121,7 @@ fn read_all(log: &dyn Log, topic: Topic) -> Vec<Record> {
     for partition in 0..log.partitions(topic).unwrap() {
         let end = log.end(topic, partition).unwrap();
         let mut reader = log.reader().unwrap();
-        let mut from = Position {
-            topic,
-            partition,
-            offset: 0,
-        };
+        let mut from = Position { topic, partition, offset: 0 };
         while from.offset < end {
             from.offset = reader.read(from, end, 1 << 20, &mut records).unwrap();
         }
@@ -167,29 +143,20 @@ fn outcomes(log: &dyn Log, states: BTreeMap<u32, u64>) -> Outcomes {
     let mut outputs = Vec::new();
     for topic in [Topic::Decisions, Topic::Escalations, Topic::DeadLetters] {
         let records = read_all(log, topic);
-        outputs.extend(
-            records
-                .iter()
-                .map(|record| (record.position, record.payload().to_vec())),
-        );
+        outputs.extend(records.iter().map(|record| (record.position, record.payload().to_vec())));
     }
     let mut rollups = BTreeMap::new();
     for record in read_all(log, Topic::Rollups) {
         let rollup: Rollup = decode_own(Contract::Rollup, record.payload()).unwrap();
         for entry in rollup.outcomes {
-            *rollups
-                .entry(format!("{:?} {:?}", entry.kind, entry.outcome))
-                .or_default() += entry.count;
+            *rollups.entry(format!("{:?} {:?}", entry.kind, entry.outcome)).or_default() +=
+                entry.count;
         }
         for entry in rollup.rules {
             *rollups.entry(entry.rule).or_default() += entry.count;
         }
     }
-    Outcomes {
-        outputs,
-        rollups,
-        states,
-    }
+    Outcomes { outputs, rollups, states }
 }
 
 /// Lives until the end of the input; after each crash the next life, and now and then a new process
@@ -216,10 +183,8 @@ fn live_to_the_end(
         );
         let part = context.health.part("test");
         let (panicked, mut gauge) = (HashSet::new(), PoisonGauge::new(settings.poison));
-        let mut life = Life::begin(
-            &context, settings, 0, &part, &panicked, &mut gauge, processor,
-        )
-        .unwrap();
+        let mut life =
+            Life::begin(&context, settings, 0, &part, &panicked, &mut gauge, processor).unwrap();
         match life.run() {
             Ok(Ended::AtEnd) => {
                 let states = life.state_hashes();
@@ -282,22 +247,14 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
     }
     let copy = || {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy(
-            template.path().join("weir.db"),
-            folder.path().join("weir.db"),
-        )
-        .unwrap();
+        std::fs::copy(template.path().join("weir.db"), folder.path().join("weir.db")).unwrap();
         folder
     };
     let folder = copy();
     let (expected, crashes) =
         live_to_the_end(folder.path(), &Faults::default(), &settings(), || false);
     assert_eq!(crashes, 0);
-    assert!(
-        expected.outputs.len() >= COUNT,
-        "{} outputs",
-        expected.outputs.len()
-    );
+    assert!(expected.outputs.len() >= COUNT, "{} outputs", expected.outputs.len());
 
     let hit: Arc<Mutex<BTreeMap<&'static str, u64>>> = Arc::default();
     let runs = crash_runs();
@@ -312,10 +269,8 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
                     }
                     let folder = copy();
                     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                    let settings = Settings {
-                        batch_records_max: rng.random_range(1..40),
-                        ..settings()
-                    };
+                    let settings =
+                        Settings { batch_records_max: rng.random_range(1..40), ..settings() };
                     // each run has one step it fails at most often, so that all are covered alike
                     let favourite = Step::ALL[rng.random_range(0..Step::ALL.len())];
                     let faults_rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed ^ 0xfeed));
@@ -344,11 +299,7 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
     println!("{runs} runs, faults hit: {hit:?}");
     for step in Step::ALL {
         let count = hit.get(step.name()).copied().unwrap_or(0);
-        assert!(
-            count >= runs / 4,
-            "{} was hit {count} times in {runs} runs",
-            step.name()
-        );
+        assert!(count >= runs / 4, "{} was hit {count} times in {runs} runs", step.name());
     }
 }
 
@@ -371,16 +322,9 @@ fn a_record_that_panics_becomes_a_dead_letter_and_the_rest_goes_on() {
     let mut input = Input::default();
     simulated(200).for_each(|event| input.event(&event));
     input.append(&log);
-    let bad = Position {
-        topic: Topic::Transactions,
-        partition: 1,
-        offset: 20,
-    };
+    let bad = Position { topic: Topic::Transactions, partition: 1, offset: 20 };
     let faults = Faults::new(move |step, at| {
-        assert!(
-            step != Step::Apply || at != Some(bad),
-            "a defect meets this record"
-        );
+        assert!(step != Step::Apply || at != Some(bad), "a defect meets this record");
         false
     });
     let context = context(log, faults, Writers::built_in());
@@ -388,14 +332,8 @@ fn a_record_that_panics_becomes_a_dead_letter_and_the_rest_goes_on() {
     let letters = letters(context.log.as_ref());
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
-    assert_eq!(
-        (letter.stage.as_str(), letter.code.as_str()),
-        ("panic", "panicked")
-    );
-    assert_eq!(
-        (letter.topic.as_str(), letter.partition, letter.offset),
-        ("transactions", 1, 20)
-    );
+    assert_eq!((letter.stage.as_str(), letter.code.as_str()), ("panic", "panicked"));
+    assert_eq!((letter.topic.as_str(), letter.partition, letter.offset), ("transactions", 1, 20));
     let labels = read_all(context.log.as_ref(), Topic::Labels).len();
     let decisions = read_all(context.log.as_ref(), Topic::Decisions).len();
     assert_eq!(decisions, 200 - labels - 1);
@@ -420,29 +358,16 @@ fn too_many_bad_records_in_a_row_stop_the_stage_and_scattered_ones_do_not() {
     let (ended, context, _folder) = poisoned(1, 10);
     assert_eq!(ended.unwrap(), StageEnd::AtEnd);
     assert_eq!(letters(context.log.as_ref()).len(), 200);
-    assert!(
-        letters(context.log.as_ref())
-            .iter()
-            .all(|letter| letter.code == "unframed")
-    );
+    assert!(letters(context.log.as_ref()).iter().all(|letter| letter.code == "unframed"));
 
     let (ended, context, _folder) = poisoned(150, 5_000);
     let failure = ended.unwrap_err();
     assert!(matches!(
         failure,
-        StageFailure::Poison(TooMuchPoison::Run {
-            run: 101,
-            limit: 100
-        })
+        StageFailure::Poison(TooMuchPoison::Run { run: 101, limit: 100, .. })
     ));
-    assert!(
-        failure.to_string().contains("101 records in a row"),
-        "{failure}"
-    );
-    assert!(
-        letters(context.log.as_ref()).len() <= 100,
-        "the last batch was not committed"
-    );
+    assert!(failure.to_string().contains("101 records in a row"), "{failure}");
+    assert!(letters(context.log.as_ref()).len() <= 100, "the last batch was not committed");
 }
 
 /// A payment's contract as a later producer writes it: one more field at the end.
@@ -504,20 +429,14 @@ fn a_dead_letter_stays_out_of_state_until_it_is_requeued_and_then_gets_its_decis
     };
     let after = context(log.clone(), Faults::default(), writers());
     run_stage(&after, &settings()).unwrap();
-    assert!(
-        read_all(&log, Topic::Decisions).is_empty(),
-        "it is not requeued yet"
-    );
+    assert!(read_all(&log, Topic::Decisions).is_empty(), "it is not requeued yet");
     append(&log);
     let requeued = context(log.clone(), Faults::default(), writers());
     run_stage(&requeued, &settings()).unwrap();
     let decisions = read_all(&log, Topic::Decisions);
     assert_eq!(decisions.len(), 1, "a decision, not a duplicate");
     let decision: Decision<'_> = decode_own(Contract::Decision, decisions[0].payload()).unwrap();
-    assert_eq!(
-        (decision.kind, decision.outcome),
-        (Kind::Chat, Outcome::Review)
-    );
+    assert_eq!((decision.kind, decision.outcome), (Kind::Chat, Outcome::Review));
     assert_eq!(decision.source.offset, 1);
     assert_eq!(letters(&log).len(), 1);
 }
@@ -530,9 +449,7 @@ fn a_stop_commits_what_was_taken_and_the_next_process_goes_on() {
     simulated(3_000).for_each(|event| input.event(&event));
     input.append(&log);
     let live = Settings {
-        merge: Merge::Live {
-            wait: Duration::ZERO,
-        },
+        merge: Merge::Live { wait: Duration::ZERO },
         until_end: false,
         batch_records_max: 20,
         ..settings()
@@ -559,9 +476,5 @@ fn a_stop_commits_what_was_taken_and_the_next_process_goes_on() {
         })
         .collect();
     assert_eq!(sources.len(), decisions.len(), "nothing twice");
-    assert_eq!(
-        decisions.len() + read_all(&log, Topic::Labels).len(),
-        3_000,
-        "nothing lost"
-    );
+    assert_eq!(decisions.len() + read_all(&log, Topic::Labels).len(), 3_000, "nothing lost");
 }

@@ -104,11 +104,8 @@ impl<'a> Life<'a> {
         gauge: &'a mut PoisonGauge,
         processor: Processor,
     ) -> Result<Life<'a>, LogError> {
-        let member = Member {
-            group: settings.group.clone(),
-            index,
-            count: settings.workers.max(1),
-        };
+        let member =
+            Member { group: settings.group.clone(), index, count: settings.workers.max(1) };
         let consumer = context.log.consumer(&member, &Topic::INPUTS)?;
         let identity = format!("{}/{}", settings.identity, index);
         let committer = Committer::start(context.log.as_ref(), &identity)?;
@@ -176,9 +173,7 @@ impl<'a> Life<'a> {
         if self.batch.is_empty() {
             return limits().poll_wait;
         }
-        self.settings
-            .commit_interval
-            .saturating_sub(self.last_commit.elapsed())
+        self.settings.commit_interval.saturating_sub(self.last_commit.elapsed())
     }
 
     fn queue(&mut self) {
@@ -208,9 +203,7 @@ impl<'a> Life<'a> {
                 break;
             };
             let poisoned = self.panicked.contains(&record.position);
-            let fate = self
-                .processor
-                .process(&record, poisoned, now, &mut self.batch)?;
+            let fate = self.processor.process(&record, poisoned, now, &mut self.batch)?;
             self.gauge.count(record.position, fate == Fate::Refused)?;
             self.reporter.took(record.position, time);
         }
@@ -235,11 +228,7 @@ impl<'a> Life<'a> {
         if due && self.committer.is_busy() {
             // a full batch is the back-pressure: nothing more is taken until there is room
             let idle = self.lanes.buffered() == 0;
-            let nap = if full {
-                limits().commit_deadline
-            } else {
-                COMMIT_NAP
-            };
+            let nap = if full { limits().commit_deadline } else { COMMIT_NAP };
             if full || idle {
                 match self.committer.wait(nap)? {
                     Some(committed) => self.committed(committed),
@@ -264,11 +253,7 @@ impl<'a> Life<'a> {
     }
 
     fn committed(&mut self, committed: Committed) {
-        self.reporter.committed(
-            &committed,
-            self.processor.states(),
-            self.context.clock.now_ms(),
-        );
+        self.reporter.committed(&committed, self.processor.states(), self.context.clock.now_ms());
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.
@@ -301,24 +286,13 @@ impl<'a> Life<'a> {
                     Some(offset) => offset,
                     None => log.beginning(topic, partition)?,
                 };
-                committed.push(Position {
-                    topic,
-                    partition,
-                    offset,
-                });
+                committed.push(Position { topic, partition, offset });
                 inputs.push((topic, offset, log.end(topic, partition)?));
             }
-            self.part
-                .not_ready(format!("restoring partition {partition}"));
+            self.part.not_ready(format!("restoring partition {partition}"));
             let stop = &self.context.stop;
-            let restored = restore(
-                log.as_ref(),
-                partition,
-                &committed,
-                &mut self.processor,
-                self.part,
-                stop,
-            )?;
+            let restored =
+                restore(log.as_ref(), partition, &committed, &mut self.processor, self.part, stop)?;
             tracing::info!(
                 partition,
                 applied = restored.applied,
@@ -366,8 +340,5 @@ impl Life<'_> {
 
 fn commit_timeout() -> Crash {
     let after = limits().commit_deadline;
-    Crash::Log(LogError::Timeout {
-        doing: "committing a batch",
-        after,
-    })
+    Crash::Log(LogError::Timeout { doing: "committing a batch", after })
 }

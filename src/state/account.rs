@@ -42,12 +42,7 @@ impl Section {
     /// Whether this subject has not been counted in series `i` yet; from now on it has.
     fn first_time(&mut self, id: u64, i: usize) -> bool {
         let bit = 1 << i;
-        if let Some(subject) = self
-            .subjects
-            .iter_mut()
-            .rev()
-            .find(|subject| subject.id == id)
-        {
+        if let Some(subject) = self.subjects.iter_mut().rev().find(|subject| subject.id == id) {
             let first = subject.counted & bit == 0;
             subject.counted |= bit;
             return first;
@@ -103,9 +98,7 @@ impl Account {
         let section = self.sections[event.kind() as usize].get_or_insert_default();
         let seen = section.seen.look_up(id, payload, horizon);
         if seen == Seen::New {
-            section
-                .seen
-                .accept(id, payload, event.event_time(), horizon);
+            section.seen.accept(id, payload, event.event_time(), horizon);
             section.apply(event);
         }
         seen
@@ -129,10 +122,6 @@ impl Account {
 
     pub(super) fn heap_bytes(&self) -> usize {
         let section = |section: &Section| size_of::<Section>() + section.heap_bytes();
-        self.sections
-            .iter()
-            .flatten()
-            .map(|boxed| section(boxed))
-            .sum()
+        self.sections.iter().flatten().map(|boxed| section(boxed)).sum()
     }
 }

@@ -13,10 +13,7 @@ pub struct Horizon {
 
 impl Default for Horizon {
     fn default() -> Self {
-        Horizon {
-            ids: 64,
-            age_ms: 7 * 24 * 3_600_000,
-        }
+        Horizon { ids: 64, age_ms: 7 * 24 * 3_600_000 }
     }
 }
 
@@ -54,13 +51,9 @@ impl Ring {
         };
         let (younger, older) = self.entries.split_at(self.next.min(self.entries.len()));
         // newest first: of several entries with this id the last accepted one counts
-        let found = younger
-            .iter()
-            .rev()
-            .chain(older.iter().rev())
-            .find(|entry| {
-                entry.id == id && newest.0.saturating_sub(entry.time.0) <= horizon.age_ms
-            });
+        let found = younger.iter().rev().chain(older.iter().rev()).find(|entry| {
+            entry.id == id && newest.0.saturating_sub(entry.time.0) <= horizon.age_ms
+        });
         match found {
             None => Seen::New,
             Some(entry) if entry.payload == payload => Seen::Duplicate,
@@ -89,10 +82,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const HORIZON: Horizon = Horizon {
-        ids: 3,
-        age_ms: 100,
-    };
+    const HORIZON: Horizon = Horizon { ids: 3, age_ms: 100 };
 
     fn see(ring: &mut Ring, id: u64, payload: u64, time: i64) -> Seen {
         let seen = ring.look_up(id, payload, HORIZON);
@@ -143,20 +133,12 @@ mod tests {
         assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate);
         assert_eq!(see(&mut ring, 1, 2, 0), Seen::Conflict);
         assert_eq!(see(&mut ring, 2, 1, 100), Seen::New);
-        assert_eq!(
-            see(&mut ring, 1, 1, 0),
-            Seen::Duplicate,
-            "100 ms old: at the edge"
-        );
+        assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate, "100 ms old: at the edge");
         assert_eq!(see(&mut ring, 3, 1, 101), Seen::New);
         assert_eq!(see(&mut ring, 1, 1, 0), Seen::New, "101 ms old: beyond");
         for id in 4..7 {
             assert_eq!(see(&mut ring, id, 1, 101), Seen::New);
         }
-        assert_eq!(
-            see(&mut ring, 3, 1, 101),
-            Seen::New,
-            "three others came after it"
-        );
+        assert_eq!(see(&mut ring, 3, 1, 101), Seen::New, "three others came after it");
     }
 }

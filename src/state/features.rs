@@ -21,42 +21,12 @@ struct Counted {
 }
 
 const COUNTED: [Counted; 6] = [
-    Counted {
-        name: "payments",
-        kind: Kind::Transaction,
-        series: 0,
-        money: true,
-    },
-    Counted {
-        name: "declines",
-        kind: Kind::Transaction,
-        series: 1,
-        money: true,
-    },
-    Counted {
-        name: "disputes",
-        kind: Kind::Dispute,
-        series: 0,
-        money: true,
-    },
-    Counted {
-        name: "chats",
-        kind: Kind::Chat,
-        series: 0,
-        money: false,
-    },
-    Counted {
-        name: "invoices",
-        kind: Kind::Invoice,
-        series: 0,
-        money: true,
-    },
-    Counted {
-        name: "fraud_labels",
-        kind: Kind::Label,
-        series: 0,
-        money: false,
-    },
+    Counted { name: "payments", kind: Kind::Transaction, series: 0, money: true },
+    Counted { name: "declines", kind: Kind::Transaction, series: 1, money: true },
+    Counted { name: "disputes", kind: Kind::Dispute, series: 0, money: true },
+    Counted { name: "chats", kind: Kind::Chat, series: 0, money: false },
+    Counted { name: "invoices", kind: Kind::Invoice, series: 0, money: true },
+    Counted { name: "fraud_labels", kind: Kind::Label, series: 0, money: false },
 ];
 
 /// Type of a feature.
@@ -73,20 +43,14 @@ pub static FEATURES: LazyLock<Vec<(String, FeatureType)>> = LazyLock::new(|| {
     let mut features = Vec::new();
     for counted in &COUNTED {
         for window in WINDOWS {
-            features.push((
-                format!("{}_count_{}", counted.name, window.name),
-                FeatureType::Int,
-            ));
+            features.push((format!("{}_count_{}", counted.name, window.name), FeatureType::Int));
         }
         if counted.money {
             for window in WINDOWS {
                 let name = format!("{}_sum_minor_{}", counted.name, window.name);
                 features.push((name, FeatureType::Int));
             }
-            features.push((
-                format!("{}_last_amount_minor", counted.name),
-                FeatureType::Int,
-            ));
+            features.push((format!("{}_last_amount_minor", counted.name), FeatureType::Int));
         }
         let name = format!("{}_seconds_since_last", counted.name);
         features.push((name, FeatureType::Float));
@@ -101,10 +65,7 @@ pub fn feature_set_hash() -> &'static str {
         for (name, ty) in FEATURES.iter() {
             hasher.update(format!("{name} {ty:?}\n"));
         }
-        hasher.finalize()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     });
     &HASH
 }
@@ -134,21 +95,15 @@ impl Features {
     pub fn after(&mut self, account: &Account, time: Millis) -> &[Slot<'static>] {
         self.values.clear();
         for (counted, last) in COUNTED.iter().zip(self.last) {
-            let series = account
-                .section(counted.kind)
-                .map(|section| section.series(counted.series));
+            let series =
+                account.section(counted.kind).map(|section| section.series(counted.series));
             let totals: [_; WINDOWS.len()] = std::array::from_fn(|window| {
-                series
-                    .map(|series| series.total(window, time))
-                    .unwrap_or_default()
+                series.map(|series| series.total(window, time)).unwrap_or_default()
             });
-            self.values
-                .extend(totals.iter().map(|total| Slot::Int(total.count)));
+            self.values.extend(totals.iter().map(|total| Slot::Int(total.count)));
             if counted.money {
-                self.values
-                    .extend(totals.iter().map(|total| Slot::Int(total.sum)));
-                self.values
-                    .push(last.map_or(Slot::Null, |(_, amount)| Slot::Int(amount)));
+                self.values.extend(totals.iter().map(|total| Slot::Int(total.sum)));
+                self.values.push(last.map_or(Slot::Null, |(_, amount)| Slot::Int(amount)));
             }
             let seconds = |(at, _): (Millis, i64)| Slot::Float((time.0 - at.0) as f64 / 1_000.0);
             self.values.push(last.map_or(Slot::Null, seconds));
@@ -208,10 +163,7 @@ mod tests {
         assert_eq!(value(&second, "payments_count_24h"), Slot::Int(2));
         assert_eq!(value(&second, "payments_sum_minor_30d"), Slot::Int(1_200));
         assert_eq!(value(&second, "payments_last_amount_minor"), Slot::Int(500));
-        assert_eq!(
-            value(&second, "payments_seconds_since_last"),
-            Slot::Float(120.0)
-        );
+        assert_eq!(value(&second, "payments_seconds_since_last"), Slot::Float(120.0));
         assert_eq!(value(&second, "disputes_count_30d"), Slot::Int(0));
         let (_, refund) = read(&mut state, &payment("4", "t3", "REFUNDED", 3, -700));
         assert_eq!(value(&refund, "payments_count_1h"), Slot::Int(2));

@@ -10,21 +10,9 @@ use crate::event::Millis;
 
 /// The windows every series is kept over.
 pub(super) const WINDOWS: [Window; 3] = [
-    Window {
-        name: "1h",
-        length_ms: 3_600_000,
-        bucket_ms: 60_000,
-    },
-    Window {
-        name: "24h",
-        length_ms: 24 * 3_600_000,
-        bucket_ms: 30 * 60_000,
-    },
-    Window {
-        name: "30d",
-        length_ms: 30 * 24 * 3_600_000,
-        bucket_ms: 12 * 3_600_000,
-    },
+    Window { name: "1h", length_ms: 3_600_000, bucket_ms: 60_000 },
+    Window { name: "24h", length_ms: 24 * 3_600_000, bucket_ms: 30 * 60_000 },
+    Window { name: "30d", length_ms: 30 * 24 * 3_600_000, bucket_ms: 12 * 3_600_000 },
 ];
 
 /// Buckets a window may have.
@@ -107,14 +95,7 @@ impl Series {
                     bucket.count += 1;
                     bucket.sum = bucket.sum.wrapping_add(amount_minor);
                 }
-                _ => buckets.insert(
-                    at,
-                    Bucket {
-                        number,
-                        count: 1,
-                        sum: amount_minor,
-                    },
-                ),
+                _ => buckets.insert(at, Bucket { number, count: 1, sum: amount_minor }),
             }
         }
     }
@@ -135,15 +116,11 @@ impl Series {
     /// longest window.
     pub(super) fn last(&self, time: Millis) -> Option<(Millis, i64)> {
         let longest = WINDOWS[WINDOWS.len() - 1].length_ms;
-        self.last
-            .filter(|(last, _)| *last <= time && time.0 - last.0 < longest)
+        self.last.filter(|(last, _)| *last <= time && time.0 - last.0 < longest)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.buckets
-            .iter()
-            .map(|buckets| buckets.capacity() * size_of::<Bucket>())
-            .sum()
+        self.buckets.iter().map(|buckets| buckets.capacity() * size_of::<Bucket>()).sum()
     }
 }
 
@@ -202,15 +179,9 @@ mod tests {
         let t = 1_700_000_000_000 - 1_700_000_000_000 % hour;
         series.add(Millis(t), 100);
         assert_eq!(series.total(0, Millis(t)), Total { count: 1, sum: 100 });
-        assert_eq!(
-            series.total(0, Millis(t + hour - 1)),
-            Total { count: 1, sum: 100 }
-        );
+        assert_eq!(series.total(0, Millis(t + hour - 1)), Total { count: 1, sum: 100 });
         assert_eq!(series.total(0, Millis(t + hour)), Total::default());
-        assert_eq!(
-            series.total(1, Millis(t + hour)),
-            Total { count: 1, sum: 100 }
-        );
+        assert_eq!(series.total(1, Millis(t + hour)), Total { count: 1, sum: 100 });
         assert_eq!(series.last(Millis(t + hour)), Some((Millis(t), 100)));
         assert_eq!(series.last(Millis(t - 1)), None);
         assert_eq!(series.last(Millis(t + WINDOWS[2].length_ms)), None);

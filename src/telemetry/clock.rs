@@ -12,15 +12,10 @@ pub struct Clock(Arc<Now>);
 
 impl Clock {
     /// The system's clock.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is where the time comes from"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is where the time comes from")]
     pub fn system() -> Clock {
         Clock(Arc::new(|| {
-            let since = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         }))
     }
@@ -61,10 +56,7 @@ impl Stop {
     /// Waits at most `wait`; true as soon as it was said.
     pub fn wait(&self, wait: Duration) -> bool {
         let stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .0
-            .1
-            .wait_timeout_while(stopped, wait, |stopped| !*stopped);
+        let waited = self.0.1.wait_timeout_while(stopped, wait, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -31,10 +31,7 @@ pub struct Health {
 impl Health {
     /// Adds a part, which is not ready yet.
     pub fn part(&self, name: impl Into<String>) -> Part {
-        let part = Part {
-            name: name.into(),
-            health: self.clone(),
-        };
+        let part = Part { name: name.into(), health: self.clone() };
         part.not_ready("starting");
         part
     }
@@ -50,12 +47,7 @@ impl Health {
 
     /// The names of all parts.
     pub fn names(&self) -> Vec<String> {
-        self.parts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     fn set(&self, name: &str, why: Option<String>) {

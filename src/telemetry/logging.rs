@@ -20,13 +20,11 @@ pub enum LogFormat {
 pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("log filter {filter:?}: {error}, expected such as \"info\""))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
     match format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
+        LogFormat::Text => {
+            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+        }
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
     .map_err(|error| format!("cannot begin to log: {error}"))
@@ -46,9 +44,7 @@ impl<'a> MakeWriter<'a> for Stderr {
 /// passes `redact` first.
 pub fn log_panics(redact: fn(&str) -> String) {
     std::panic::set_hook(Box::new(move |info| {
-        let text = info
-            .payload_as_str()
-            .map_or_else(|| "not text".to_owned(), redact);
+        let text = info.payload_as_str().map_or_else(|| "not text".to_owned(), redact);
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, text, "panic");
     }));

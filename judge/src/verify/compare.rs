@@ -139,14 +139,7 @@ pub(super) fn check(
     let decisions = (Topic::Decisions, Check::CompareDecisions);
     check_topic(part, other, &log, decisions, &mut alike.decisions, report)?;
     let escalations = (Topic::Escalations, Check::CompareEscalations);
-    check_topic(
-        part,
-        other,
-        &log,
-        escalations,
-        &mut alike.escalations,
-        report,
-    )
+    check_topic(part, other, &log, escalations, &mut alike.escalations, report)
 }
 
 fn check_topic(
@@ -197,9 +190,7 @@ fn explain(
     mut their_fields: Fields,
     offset: i64,
 ) -> Result<String, Unreadable> {
-    let mut records = part
-        .log
-        .records(theirs.topic, part.partition, offset, offset + 1);
+    let mut records = part.log.records(theirs.topic, part.partition, offset, offset + 1);
     let mine = records.next().transpose()?;
     let Some(Ok(mut my_fields)) = mine.and_then(Result::ok).map(|r| part.case.decode(&r)) else {
         return Ok("differs".to_owned());
@@ -210,11 +201,7 @@ fn explain(
     let differing = pairs.find(|(mine, theirs)| format!("{mine:?}") != format!("{theirs:?}"));
     Ok(match differing {
         Some(((name, mine), (_, theirs))) => {
-            format!(
-                "{name} is {}, in the other folder {}",
-                short(mine),
-                short(theirs)
-            )
+            format!("{name} is {}, in the other folder {}", short(mine), short(theirs))
         }
         None => "differs".to_owned(),
     })

@@ -71,11 +71,8 @@ impl Ledger {
     pub(super) fn settle(self, partition: u32, report: &mut Report) {
         report.checked(Check::Conservation, self.slots.len() as u64);
         let found = |slot: &Slot| (slot.decisions, slot.dead_letters);
-        let mut wrong: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| found(slot) != slot.ending.demands())
-            .collect();
+        let mut wrong: Vec<_> =
+            self.slots.iter().filter(|(_, slot)| found(slot) != slot.ending.demands()).collect();
         wrong.sort_by_key(|(place, _)| **place);
         for ((topic, offset), slot) in wrong {
             report.fail(Check::Conservation, || {
@@ -212,9 +209,7 @@ fn check_carried(fields: &Fields, record: &LogRecord, report: &mut Report) {
     if let Value::Bytes(payload) = fields.get("payload") {
         let payload = String::from_utf8_lossy(payload);
         if let Some(card) = cards::find(&payload, &[]) {
-            report.fail(Check::CardNumbers, || {
-                leak(&record.position(), "payload", card)
-            });
+            report.fail(Check::CardNumbers, || leak(&record.position(), "payload", card));
         }
     }
 }

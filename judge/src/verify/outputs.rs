@@ -51,9 +51,9 @@ pub(super) fn read_decisions(
             Err(what) => findings.report.fail(Check::Decisions, || what),
             Ok(fields) => {
                 if let Some(fault) = decision_fault(part, &fields, &record, ledger) {
-                    findings.report.fail(Check::Decisions, || {
-                        format!("{}: {fault}", record.position())
-                    });
+                    findings
+                        .report
+                        .fail(Check::Decisions, || format!("{}: {fault}", record.position()));
                 }
                 check_cards(&fields, &record, &mut findings.report);
                 rollups::count_decision(&fields, &mut findings.recount);
@@ -72,10 +72,7 @@ pub(super) fn read_decisions(
 fn keep(stored: &mut HashMap<Id, Stored>, fields: &Fields, record: &LogRecord) {
     let (id, columns) = match record.topic {
         Topic::Decisions => (fields.text("decision_id"), store::decision_columns(fields)),
-        _ => (
-            fields.text("escalation_id"),
-            store::escalation_columns(fields),
-        ),
+        _ => (fields.text("escalation_id"), store::escalation_columns(fields)),
     };
     if let Ok(id) = Uuid::parse_str(id) {
         let first = || Stored::new(record, &columns);
@@ -98,9 +95,7 @@ fn decision_fault(
     let offset = long(field(source, "offset")).unwrap_or(-1);
     let place = format!("{name}/{partition}@{offset}");
     if partition != i64::from(part.partition) {
-        return Some(format!(
-            "it stands in another partition than its source {place}"
-        ));
+        return Some(format!("it stands in another partition than its source {place}"));
     }
     let topic = Topic::from_name(name);
     let slot = topic.and_then(|topic| ledger.slot(topic, offset));
@@ -109,10 +104,7 @@ fn decision_fault(
     };
     slot.decisions += 1;
     if slot.decisions > 1 {
-        return Some(format!(
-            "its source {place} has {} decisions",
-            slot.decisions
-        ));
+        return Some(format!("its source {place} has {} decisions", slot.decisions));
     }
     let Ending::Decision(event) = &slot.ending else {
         return Some(format!("its source {place} is not an accepted event"));
@@ -191,9 +183,8 @@ impl Demand {
 
     fn settle(self, report: &mut Report) {
         let left = self.by_decision.into_iter();
-        let mut left: Vec<_> = left
-            .flat_map(|(id, of_id)| of_id.into_iter().map(move |w| (id.clone(), w)))
-            .collect();
+        let mut left: Vec<_> =
+            left.flat_map(|(id, of_id)| of_id.into_iter().map(move |w| (id.clone(), w))).collect();
         left.sort_by(|a, b| a.1.decision.cmp(&b.1.decision));
         for (id, wanted) in left {
             report.fail(Check::Escalations, || {
@@ -216,17 +207,15 @@ pub(super) fn read_escalations(
     part.each(Topic::Escalations, findings, |record, findings| {
         findings.report.checked(Check::Escalations, 1);
         if letters.take(&record, Some(UNDELIVERABLE), &mut findings.report) > 0 {
-            findings
-                .undeliverable
-                .insert((record.partition, record.offset));
+            findings.undeliverable.insert((record.partition, record.offset));
         }
         match part.case.decode(&record) {
             Err(what) => findings.report.fail(Check::Escalations, || what),
             Ok(fields) => {
                 if let Some(fault) = escalation_fault(&fields, &record, &mut demand) {
-                    findings.report.fail(Check::Escalations, || {
-                        format!("{}: {fault}", record.position())
-                    });
+                    findings
+                        .report
+                        .fail(Check::Escalations, || format!("{}: {fault}", record.position()));
                 }
                 check_cards(&fields, &record, &mut findings.report);
                 keep(&mut findings.escalations, &fields, &record);
@@ -255,10 +244,7 @@ fn escalation_fault(fields: &Fields, record: &LogRecord, demand: &mut Demand) ->
         return Some(format!("decision_id {decision_id:?} is not a UUID"));
     };
     let texts = [
-        (
-            "escalation_id",
-            &*contract::escalation_id(&uuid).to_string(),
-        ),
+        ("escalation_id", &*contract::escalation_id(&uuid).to_string()),
         ("tenant", &wanted.tenant),
         ("account_id", &wanted.account_id),
         ("kind", &wanted.kind),

@@ -84,11 +84,7 @@ fn counts_of(fields: &Fields) -> Counts {
             let entry = Entry {
                 minute: long(field(item, "minute")).unwrap_or_default(),
                 kind: named("kind"),
-                outcome: if with_rule {
-                    "".into()
-                } else {
-                    named("outcome")
-                },
+                outcome: if with_rule { "".into() } else { named("outcome") },
                 rule: if with_rule { named("rule") } else { "".into() },
             };
             *counts.entry(entry).or_default() += long(field(item, "count")).unwrap_or_default();

@@ -41,8 +41,7 @@ impl Stored {
     /// The digest of the columns that belong to this payload.
     fn columns_of(&self, payload: u128) -> Option<u128> {
         let mut all = std::iter::once((self.payload, self.columns)).chain(self.others.clone());
-        all.find(|(of, _)| *of == payload)
-            .map(|(_, columns)| columns)
+        all.find(|(of, _)| *of == payload).map(|(_, columns)| columns)
     }
 }
 
@@ -101,14 +100,7 @@ const DECISION: Table = Table {
     topic: Topic::Decisions,
     sql: "SELECT decision_id, tenant, account_id, kind, outcome, event_time, decided_at, record \
           FROM decision",
-    columns: &[
-        "tenant",
-        "account_id",
-        "kind",
-        "outcome",
-        "event_time",
-        "decided_at",
-    ],
+    columns: &["tenant", "account_id", "kind", "outcome", "event_time", "decided_at"],
     of: decision_columns,
 };
 
@@ -117,14 +109,7 @@ const ESCALATION: Table = Table {
     topic: Topic::Escalations,
     sql: "SELECT escalation_id, decision_id, tenant, account_id, queue, priority, created_at, \
           record FROM escalation",
-    columns: &[
-        "decision_id",
-        "tenant",
-        "account_id",
-        "queue",
-        "priority",
-        "created_at",
-    ],
+    columns: &["decision_id", "tenant", "account_id", "queue", "priority", "created_at"],
     of: escalation_columns,
 };
 
@@ -233,10 +218,7 @@ fn row_fault(
     row: &Row<'_>,
     stored: &Stored,
 ) -> Result<Option<String>, Unreadable> {
-    let sqlite = |source| Unreadable::Sqlite {
-        doing: "read a row of the store",
-        source,
-    };
+    let sqlite = |source| Unreadable::Sqlite { doing: "read a row of the store", source };
     let last = table.columns.len() + 1;
     let ValueRef::Blob(record) = row.get_ref(last).map_err(sqlite)? else {
         return Ok(Some("is stored without its record".to_owned()));
@@ -300,10 +282,7 @@ fn stored_rollups(log: &SqliteLog) -> Result<HashMap<(u32, i64), Counts>, Unread
     let prepared = log.connection().prepare(sql);
     let mut statement = prepared.map_err(Unreadable::sqlite(doing))?;
     let rows = statement.query_map([], |row| {
-        let text = |at| {
-            row.get::<_, Option<String>>(at)
-                .map(Option::unwrap_or_default)
-        };
+        let text = |at| row.get::<_, Option<String>>(at).map(Option::unwrap_or_default);
         let entry = Entry {
             minute: row.get(2)?,
             kind: text(3)?.into(),

@@ -42,10 +42,7 @@ pub(super) fn check(
 }
 
 fn read_log(path: &Path, report: &mut Report) -> Result<BTreeMap<String, Received>, Unreadable> {
-    let unreadable = |source| Unreadable::File {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| Unreadable::File { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut received: BTreeMap<String, Received> = BTreeMap::new();
     for (at, line) in BufReader::new(file).lines().enumerate() {
@@ -67,11 +64,7 @@ fn read_log(path: &Path, report: &mut Report) -> Result<BTreeMap<String, Receive
         report.checked(Check::Webhooks, 1);
         if !valid {
             report.fail(Check::Webhooks, || {
-                format!(
-                    "{} line {}: {id} has no valid signature",
-                    shown(path),
-                    at + 1
-                )
+                format!("{} line {}: {id} has no valid signature", shown(path), at + 1)
             });
         }
         if let Some(body) = text("body") {
@@ -96,14 +89,12 @@ fn check_body(body: &str, place: &str, report: &mut Report) {
     };
     let mut known = Vec::new();
     let mut texts = Vec::new();
-    each_json_text(
-        &body,
-        "body",
-        &mut |name, text| match IDENTIFIERS.contains(&name) || is_identifier(name) {
-            true => known.push(text),
-            false => texts.push((name, text)),
-        },
-    );
+    each_json_text(&body, "body", &mut |name, text| match IDENTIFIERS.contains(&name)
+        || is_identifier(name)
+    {
+        true => known.push(text),
+        false => texts.push((name, text)),
+    });
     for (name, text) in texts {
         if let Some(card) = cards::find(text, &known) {
             report.fail(Check::CardNumbers, || leak(place, name, card));
@@ -119,9 +110,7 @@ fn each_json_text<'v>(
     match value {
         serde_json::Value::String(text) => visit(name, text),
         serde_json::Value::Array(items) => {
-            items
-                .iter()
-                .for_each(|item| each_json_text(item, name, visit));
+            items.iter().for_each(|item| each_json_text(item, name, visit));
         }
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
@@ -155,21 +144,18 @@ type Deliveries = BTreeMap<Id, Vec<String>>;
 
 fn read_deliveries(log: &SqliteLog, report: &mut Report) -> Result<Deliveries, Unreadable> {
     let doing = "read deliveries";
-    let prepared = log
-        .connection()
-        .prepare("SELECT escalation_id, status FROM delivery");
+    let prepared = log.connection().prepare("SELECT escalation_id, status FROM delivery");
     let mut statement = prepared.map_err(Unreadable::sqlite(doing))?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
-    });
+    let rows =
+        statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)));
     let mut deliveries = Deliveries::new();
     for row in rows.map_err(Unreadable::sqlite(doing))? {
         let (id, status) = row.map_err(Unreadable::sqlite(doing))?;
         match Id::try_from(id.as_slice()) {
             Ok(id) => deliveries.entry(id).or_default().push(status),
-            Err(_) => report.fail(Check::Webhooks, || {
-                "the id of a delivery is not 16 bytes".to_owned()
-            }),
+            Err(_) => {
+                report.fail(Check::Webhooks, || "the id of a delivery is not 16 bytes".to_owned())
+            }
         }
     }
     Ok(deliveries)

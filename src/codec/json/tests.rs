@@ -10,10 +10,7 @@ fn an_event_reads_back_as_it_was_written() {
     assert_eq!(payment.tenant(), "default");
     assert_eq!(payment.event_time().0, 1_769_853_600_000);
     let line = to_line(&payment).unwrap();
-    assert!(
-        line.contains("\"event_time\":\"2026-01-31T10:00:00.000Z\""),
-        "{line}"
-    );
+    assert!(line.contains("\"event_time\":\"2026-01-31T10:00:00.000Z\""), "{line}");
     assert_eq!(from_line(&line).unwrap(), payment);
 
     let invoice = from_line(
@@ -23,58 +20,25 @@ fn an_event_reads_back_as_it_was_written() {
     )
     .unwrap();
     let line = to_line(&invoice).unwrap();
-    assert!(
-        line.contains("\"kind\":\"invoice\"") && line.contains("CREDIT_NOTE"),
-        "{line}"
-    );
+    assert!(line.contains("\"kind\":\"invoice\"") && line.contains("CREDIT_NOTE"), "{line}");
     assert_eq!(from_line(&line).unwrap(), invoice);
 }
 
 #[test]
 fn errors_name_the_field_the_value_and_what_was_expected() {
-    let with = |from: &str, to: &str| {
-        from_line(&PAYMENT.replace(from, to))
-            .unwrap_err()
-            .to_string()
-    };
+    let with =
+        |from: &str, to: &str| from_line(&PAYMENT.replace(from, to)).unwrap_err().to_string();
     for (error, parts) in [
-        (
-            with("1250", "\"12.50\""),
-            &["amount_minor", "12.50", "i64"][..],
-        ),
+        (with("1250", "\"12.50\""), &["amount_minor", "12.50", "i64"][..]),
         (with("1250", "12.5"), &["amount_minor", "12.5", "i64"]),
-        (
-            with("2026-01-31T10:00:00Z", "yesterday"),
-            &["event_time", "yesterday", "RFC 3339"],
-        ),
-        (
-            with("AUTHORIZED", "AUTHORISED"),
-            &["status", "AUTHORISED", "AUTHORIZED"],
-        ),
-        (
-            with("\"merchant_id\":\"m1\",", ""),
-            &["merchant_id", "absent", "required"],
-        ),
-        (
-            with("amount_minor", "amuont_minor"),
-            &["amuont_minor", "did you mean \"amount_minor\""],
-        ),
-        (
-            with("\"transaction\"", "\"payment\""),
-            &["kind", "payment", "\"transaction\""],
-        ),
-        (
-            from_line("[1]").unwrap_err().to_string(),
-            &["[1]", "object"],
-        ),
-        (
-            from_line("{\"kind\":").unwrap_err().to_string(),
-            &["column", "EOF"],
-        ),
-        (
-            with("\"a1\"", "4111111111111111"),
-            &["account_id", "[card]"],
-        ),
+        (with("2026-01-31T10:00:00Z", "yesterday"), &["event_time", "yesterday", "RFC 3339"]),
+        (with("AUTHORIZED", "AUTHORISED"), &["status", "AUTHORISED", "AUTHORIZED"]),
+        (with("\"merchant_id\":\"m1\",", ""), &["merchant_id", "absent", "required"]),
+        (with("amount_minor", "amuont_minor"), &["amuont_minor", "did you mean \"amount_minor\""]),
+        (with("\"transaction\"", "\"payment\""), &["kind", "payment", "\"transaction\""]),
+        (from_line("[1]").unwrap_err().to_string(), &["[1]", "object"]),
+        (from_line("{\"kind\":").unwrap_err().to_string(), &["column", "EOF"]),
+        (with("\"a1\"", "4111111111111111"), &["account_id", "[card]"]),
     ] {
         for part in parts {
             assert!(error.contains(part), "{error:?} lacks {part:?}");

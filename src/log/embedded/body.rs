@@ -10,9 +10,7 @@ const FIXED: usize = 8 + 4 + 4 + 2;
 pub(super) fn put(record: &Outgoing<'_>, body: &mut Vec<u8>) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     body.extend_from_slice(&record.timestamp_ms.to_le_bytes());
-    let key_len = record
-        .key
-        .map_or(-1, |key| i32::try_from(key.len()).unwrap_or(i32::MAX));
+    let key_len = record.key.map_or(-1, |key| i32::try_from(key.len()).unwrap_or(i32::MAX));
     body.extend_from_slice(&key_len.to_le_bytes());
     body.extend_from_slice(&len(record.payload).to_le_bytes());
     body.extend_from_slice(&0u16.to_le_bytes());
@@ -32,10 +30,7 @@ pub(super) fn read(
     from: i64,
     mut take: impl FnMut(Record) -> bool,
 ) -> Result<(), LogError> {
-    let mut cursor = Cursor {
-        rest: body,
-        position: first,
-    };
+    let mut cursor = Cursor { rest: body, position: first };
     for offset in first.offset..first.offset + count {
         cursor.position.offset = offset;
         let record = cursor.record(offset >= from)?;
@@ -45,11 +40,7 @@ pub(super) fn read(
             return Ok(());
         }
     }
-    if cursor.rest.is_empty() {
-        Ok(())
-    } else {
-        Err(cursor.damaged("bytes left over"))
-    }
+    if cursor.rest.is_empty() { Ok(()) } else { Err(cursor.damaged("bytes left over")) }
 }
 
 struct Cursor<'a> {
@@ -59,10 +50,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn damaged(&self, what: &'static str) -> LogError {
-        LogError::Damaged {
-            position: self.position,
-            what,
-        }
+        LogError::Damaged { position: self.position, what }
     }
 
     fn bytes(&mut self, len: usize) -> Result<&'a [u8], LogError> {
@@ -109,29 +97,16 @@ mod tests {
     use crate::event::Topic;
 
     fn outgoing<'a>(key: &'a [u8], payload: &'a [u8], timestamp_ms: i64) -> Outgoing<'a> {
-        Outgoing {
-            topic: Topic::Chats,
-            partition: 2,
-            timestamp_ms,
-            key: Some(key),
-            payload,
-        }
+        Outgoing { topic: Topic::Chats, partition: 2, timestamp_ms, key: Some(key), payload }
     }
 
     #[test]
     fn what_was_put_is_read_from_any_offset_and_any_cut_is_noticed() {
         let mut body = Vec::new();
         for i in 0..5u8 {
-            put(
-                &outgoing(&[b'k', i], &vec![i; i as usize * 7], i64::from(i) - 2),
-                &mut body,
-            );
+            put(&outgoing(&[b'k', i], &vec![i; i as usize * 7], i64::from(i) - 2), &mut body);
         }
-        let first = Position {
-            topic: Topic::Chats,
-            partition: 2,
-            offset: 10,
-        };
+        let first = Position { topic: Topic::Chats, partition: 2, offset: 10 };
         for from in 10..=15 {
             let mut seen = Vec::new();
             read(&body, first, 5, from, |record| {
@@ -149,10 +124,7 @@ mod tests {
         }
         for cut in 0..body.len() {
             let cut_short = read(&body[..cut], first, 5, 10, |_| true);
-            assert!(
-                matches!(cut_short, Err(LogError::Damaged { .. })),
-                "cut at {cut}"
-            );
+            assert!(matches!(cut_short, Err(LogError::Damaged { .. })), "cut at {cut}");
         }
         body.push(0);
         assert!(read(&body, first, 5, 10, |_| true).is_err());

@@ -25,10 +25,7 @@ pub(super) struct EmbeddedReader {
 
 impl EmbeddedReader {
     pub(super) fn new(database: &Database) -> Result<EmbeddedReader, LogError> {
-        Ok(EmbeddedReader {
-            connection: database.connect()?,
-            database: database.clone(),
-        })
+        Ok(EmbeddedReader { connection: database.connect()?, database: database.clone() })
     }
 
     fn rows(
@@ -46,9 +43,7 @@ impl EmbeddedReader {
                    AND id < ?3 ORDER BY id",
             )
             .map_err(failed)?;
-        let mut rows = statement
-            .query(params![low, keys::batch_id(from), high])
-            .map_err(failed)?;
+        let mut rows = statement.query(params![low, keys::batch_id(from), high]).map_err(failed)?;
         while let Some(found) = rows.next().map_err(failed)? {
             let id = found.get(0).map_err(failed)?;
             let count = found.get(1).map_err(failed)?;
@@ -79,10 +74,7 @@ impl Reader for EmbeddedReader {
             return Ok(next);
         }
         self.rows(from, |id, count, stored| {
-            let first = Position {
-                offset: keys::offset(id),
-                ..from
-            };
+            let first = Position { offset: keys::offset(id), ..from };
             body::read(stored, first, count, from.offset, |record| {
                 if record.position.offset >= to {
                     return false;
@@ -137,11 +129,7 @@ impl EmbeddedConsumer {
             if *next >= end || self.paused.contains(&(*topic, *partition)) {
                 continue;
             }
-            let from = Position {
-                topic: *topic,
-                partition: *partition,
-                offset: *next,
-            };
+            let from = Position { topic: *topic, partition: *partition, offset: *next };
             *next = self.reader.read(from, end, FETCH_BYTES, into)?;
         }
         Ok(())
@@ -176,8 +164,7 @@ impl Consumer for EmbeddedConsumer {
             }
         }
         for position in positions {
-            self.positions
-                .insert((position.topic, position.partition), position.offset);
+            self.positions.insert((position.topic, position.partition), position.offset);
         }
         Ok(())
     }
@@ -196,15 +183,12 @@ impl Consumer for EmbeddedConsumer {
     }
 
     fn membership(&self) -> Membership {
-        Membership {
-            group: self.group.clone(),
-        }
+        Membership { group: self.group.clone() }
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), LogError> {
         self.faults.pass(Step::Commit)?;
-        self.database
-            .append(Vec::new(), &self.group, positions.to_vec())?;
+        self.database.append(Vec::new(), &self.group, positions.to_vec())?;
         self.faults.pass(Step::Committed)
     }
 }

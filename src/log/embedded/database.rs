@@ -41,11 +41,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            partitions: 4,
-            durable: true,
-            pages_max: None,
-        }
+        Options { partitions: 4, durable: true, pages_max: None }
     }
 }
 
@@ -62,11 +58,7 @@ pub(super) struct Chunk {
 pub type Work = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
 
 enum Job {
-    Append {
-        chunks: Vec<Chunk>,
-        group: String,
-        positions: Vec<Position>,
-    },
+    Append { chunks: Vec<Chunk>, group: String, positions: Vec<Position> },
     Work(Work),
 }
 
@@ -122,11 +114,7 @@ impl Database {
                 path: folder.display().to_string(),
                 source,
             })?;
-        let writer = Writer {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            _lock: lock,
-        };
+        let writer = Writer { jobs: Some(jobs), thread: Some(thread), _lock: lock };
         Ok(Database {
             shared: Arc::new(Shared {
                 folder: folder.to_owned(),
@@ -194,11 +182,7 @@ impl Database {
         group: &str,
         positions: Vec<Position>,
     ) -> Result<(), LogError> {
-        self.submit(Job::Append {
-            chunks,
-            group: group.to_owned(),
-            positions,
-        })
+        self.submit(Job::Append { chunks, group: group.to_owned(), positions })
     }
 
     pub(super) fn ends(&self) -> &Arc<Ends> {
@@ -210,32 +194,20 @@ impl Database {
     }
 
     fn submit(&self, job: Job) -> Result<(), LogError> {
-        let Some(jobs) = self
-            .shared
-            .writer
-            .as_ref()
-            .and_then(|writer| writer.jobs.as_ref())
-        else {
-            return Err(LogError::ReadOnly {
-                folder: self.shared.folder.display().to_string(),
-            });
+        let Some(jobs) = self.shared.writer.as_ref().and_then(|writer| writer.jobs.as_ref()) else {
+            return Err(LogError::ReadOnly { folder: self.shared.folder.display().to_string() });
         };
-        let timeout = LogError::Timeout {
-            doing: "writing",
-            after: WRITE_DEADLINE,
-        };
+        let timeout = LogError::Timeout { doing: "writing", after: WRITE_DEADLINE };
         let (answer, answered) = bounded(1);
-        jobs.send_timeout((job, answer), WRITE_DEADLINE)
-            .map_err(|error| match error {
-                crossbeam_channel::SendTimeoutError::Timeout(_) => timeout,
-                crossbeam_channel::SendTimeoutError::Disconnected(_) => LogError::Closed,
-            })?;
+        jobs.send_timeout((job, answer), WRITE_DEADLINE).map_err(|error| match error {
+            crossbeam_channel::SendTimeoutError::Timeout(_) => timeout,
+            crossbeam_channel::SendTimeoutError::Disconnected(_) => LogError::Closed,
+        })?;
         match answered.recv_timeout(WRITE_DEADLINE) {
             Ok(result) => result,
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Err(LogError::Timeout {
-                doing: "writing",
-                after: WRITE_DEADLINE,
-            }),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                Err(LogError::Timeout { doing: "writing", after: WRITE_DEADLINE })
+            }
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Err(LogError::Closed),
         }
     }
@@ -302,11 +274,7 @@ fn lock(folder: &Path) -> Result<File, LogError> {
     let path = folder.join("weir.lock");
     let io = |doing| {
         let path = path.display().to_string();
-        move |source| LogError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| LogError::Io { doing, path, source }
     };
     let mut file = OpenOptions::new()
         .read(true)
@@ -318,9 +286,7 @@ fn lock(folder: &Path) -> Result<File, LogError> {
     match file.try_lock() {
         Ok(()) => {
             // the pid is a courtesy to whoever is refused; the lock itself is the file's
-            let note = file
-                .set_len(0)
-                .and_then(|()| write!(file, "{}", std::process::id()));
+            let note = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
             note.map_err(io("write the lock file"))?;
             Ok(file)
         }
@@ -352,11 +318,7 @@ fn check_format(connection: &Connection, folder: &Path) -> Result<i64, LogError>
         .map_err(|error| sqlite(folder, "read the format of the data file", error))?;
     if found > FORMAT {
         let folder = folder.display().to_string();
-        return Err(LogError::NewerFormat {
-            folder,
-            found,
-            supported: FORMAT,
-        });
+        return Err(LogError::NewerFormat { folder, found, supported: FORMAT });
     }
     Ok(found)
 }
@@ -381,9 +343,7 @@ fn prepare(connection: &Connection, folder: &Path, options: &Options) -> Result<
         ))
         .map_err(failed)?;
     if let Some(pages) = options.pages_max {
-        connection
-            .execute_batch(&format!("PRAGMA max_page_count = {pages}"))
-            .map_err(failed)?;
+        connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).map_err(failed)?;
     }
     if found == 0 {
         let create = || {
@@ -408,11 +368,9 @@ fn load(connection: &Connection, folder: &Path) -> Result<(Ends, HashMap<Topic, 
     let mut ends = HashMap::new();
     for topic in Topic::ALL {
         let count: u32 = connection
-            .query_row(
-                "SELECT partitions FROM topic WHERE name = ?1",
-                [topic.name()],
-                |row| row.get(0),
-            )
+            .query_row("SELECT partitions FROM topic WHERE name = ?1", [topic.name()], |row| {
+                row.get(0)
+            })
             .map_err(failed)?;
         partitions.insert(topic, count);
         for partition in 0..count {
@@ -430,21 +388,14 @@ fn load(connection: &Connection, folder: &Path) -> Result<(Ends, HashMap<Topic, 
             ends.insert((topic, partition), end);
         }
     }
-    Ok((
-        Ends {
-            ends: Mutex::new(ends),
-            grown: Condvar::new(),
-        },
-        partitions,
-    ))
+    Ok((Ends { ends: Mutex::new(ends), grown: Condvar::new() }, partitions))
 }
 
 fn sqlite(folder: &Path, doing: &'static str, source: rusqlite::Error) -> LogError {
     match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => LogError::DiskFull {
-            folder: folder.display().to_string(),
-            doing,
-        },
+        Some(rusqlite::ErrorCode::DiskFull) => {
+            LogError::DiskFull { folder: folder.display().to_string(), doing }
+        }
         _ => LogError::Sqlite { doing, source },
     }
 }
@@ -516,15 +467,8 @@ fn write_job(
     connection.prepare_cached("SAVEPOINT job")?.execute([])?;
     let mut mine = HashMap::new();
     let done = match job {
-        Job::Append {
-            chunks,
-            group,
-            positions,
-        } => append(connection, &chunks, &mut mine, |key| {
-            grown
-                .get(key)
-                .copied()
-                .unwrap_or_else(|| ends.get(key.0, key.1))
+        Job::Append { chunks, group, positions } => append(connection, &chunks, &mut mine, |key| {
+            grown.get(key).copied().unwrap_or_else(|| ends.get(key.0, key.1))
         })
         .and_then(|()| put_positions(connection, &group, &positions)),
         Job::Work(work) => work(connection),
@@ -554,9 +498,7 @@ fn append(
     let mut statement =
         connection.prepare_cached("INSERT INTO batch (id, count, body) VALUES (?1, ?2, ?3)")?;
     for chunk in chunks {
-        let next = grown
-            .entry((chunk.topic, chunk.partition))
-            .or_insert_with_key(&end);
+        let next = grown.entry((chunk.topic, chunk.partition)).or_insert_with_key(&end);
         let id = keys::batch_id(Position {
             topic: chunk.topic,
             partition: chunk.partition,

@@ -10,10 +10,7 @@ const OFFSET_MASK: i64 = (1 << OFFSET_BITS) - 1;
 /// Partitions a topic may have.
 pub(super) const PARTITIONS_MAX: u32 = 1 << PARTITION_BITS;
 
-const _: () = assert!(
-    PARTITION_BITS + OFFSET_BITS + 8 == 63,
-    "8 bits of topic below the sign"
-);
+const _: () = assert!(PARTITION_BITS + OFFSET_BITS + 8 == 63, "8 bits of topic below the sign");
 const _: () = assert!(Topic::ALL.len() <= 256);
 
 pub(super) fn topic_id(topic: Topic) -> i64 {
@@ -29,11 +26,7 @@ pub(super) fn batch_id(position: Position) -> i64 {
 
 /// The ids of a partition: from the first, up to but not the second.
 pub(super) fn partition_range(topic: Topic, partition: u32) -> (i64, i64) {
-    let low = batch_id(Position {
-        topic,
-        partition,
-        offset: 0,
-    });
+    let low = batch_id(Position { topic, partition, offset: 0 });
     (low, low + (1 << OFFSET_BITS))
 }
 

@@ -46,10 +46,7 @@ impl EmbeddedLog {
                 expected: partitions.clamp(1, keys::PARTITIONS_MAX - 1),
             });
         }
-        Ok(EmbeddedLog {
-            database: Database::open(folder, options)?,
-            faults: Faults::default(),
-        })
+        Ok(EmbeddedLog { database: Database::open(folder, options)?, faults: Faults::default() })
     }
 
     /// Opens the folder for reading, beside whoever writes it.
@@ -57,10 +54,7 @@ impl EmbeddedLog {
     /// # Errors
     /// See [`Database::open_read_only`].
     pub fn open_read_only(folder: &Path) -> Result<EmbeddedLog, LogError> {
-        Ok(EmbeddedLog {
-            database: Database::open_read_only(folder)?,
-            faults: Faults::default(),
-        })
+        Ok(EmbeddedLog { database: Database::open_read_only(folder)?, faults: Faults::default() })
     }
 
     /// The same log with faults injected into its consumers and producers.
@@ -83,11 +77,7 @@ impl Log for EmbeddedLog {
             let found = self.partitions(*topic)?;
             let expected = *expected.get_or_insert(found);
             if found != expected {
-                return Err(LogError::Partitions {
-                    topic: *topic,
-                    found,
-                    expected,
-                });
+                return Err(LogError::Partitions { topic: *topic, found, expected });
             }
         }
         let owned = (0..expected.unwrap_or(0)).filter(|p| p % member.count.max(1) == member.index);
@@ -102,16 +92,11 @@ impl Log for EmbeddedLog {
 
     fn producer(&self, _identity: &str) -> Result<Box<dyn Producer>, LogError> {
         // one process holds the folder, so there is nobody to fence off
-        Ok(Box::new(client::EmbeddedProducer::new(
-            self.database.clone(),
-            self.faults.clone(),
-        )))
+        Ok(Box::new(client::EmbeddedProducer::new(self.database.clone(), self.faults.clone())))
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
-        Ok(Box::new(client::EmbeddedAppender::new(
-            self.database.clone(),
-        )))
+        Ok(Box::new(client::EmbeddedAppender::new(self.database.clone())))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {

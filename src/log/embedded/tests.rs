@@ -8,19 +8,11 @@ use crate::log::faults::Step;
 use crate::log::{Polled, Record, RecordBatch};
 
 fn options() -> Options {
-    Options {
-        partitions: 2,
-        durable: false,
-        pages_max: None,
-    }
+    Options { partitions: 2, durable: false, pages_max: None }
 }
 
 fn at(topic: Topic, partition: u32, offset: i64) -> Position {
-    Position {
-        topic,
-        partition,
-        offset,
-    }
+    Position { topic, partition, offset }
 }
 
 fn batch(topic: Topic, payloads: &[&str]) -> RecordBatch {
@@ -36,19 +28,13 @@ fn payloads(log: &EmbeddedLog, topic: Topic, partition: u32) -> Vec<String> {
     let end = log.end(topic, partition).unwrap();
     let mut next = 0;
     while next < end {
-        next = log
-            .reader()
-            .unwrap()
-            .read(at(topic, partition, next), end, 1, &mut records)
-            .unwrap();
+        next =
+            log.reader().unwrap().read(at(topic, partition, next), end, 1, &mut records).unwrap();
     }
     for (i, record) in records.iter().enumerate() {
         assert_eq!(record.position, at(topic, partition, i as i64));
     }
-    records
-        .iter()
-        .map(|r| String::from_utf8(r.payload().to_vec()).unwrap())
-        .collect()
+    records.iter().map(|r| String::from_utf8(r.payload().to_vec()).unwrap()).collect()
 }
 
 #[test]
@@ -60,22 +46,15 @@ fn a_transaction_is_seen_whole_with_its_positions_also_after_reopening() {
         let membership = crate::log::Membership { group: "g".into() };
         for round in 0..3 {
             producer.begin().unwrap();
-            producer
-                .send(&batch(Topic::Decisions, &["a", "b", "c"]))
-                .unwrap();
-            producer
-                .send_positions(&[at(Topic::Chats, 1, round * 10)], &membership)
-                .unwrap();
+            producer.send(&batch(Topic::Decisions, &["a", "b", "c"])).unwrap();
+            producer.send_positions(&[at(Topic::Chats, 1, round * 10)], &membership).unwrap();
             assert_eq!(log.end(Topic::Decisions, 0).unwrap(), round * 2);
             producer.commit().unwrap();
             assert_eq!(log.end(Topic::Decisions, 0).unwrap(), round * 2 + 2);
         }
     }
     let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
-    assert_eq!(
-        payloads(&log, Topic::Decisions, 0),
-        ["a", "c", "a", "c", "a", "c"]
-    );
+    assert_eq!(payloads(&log, Topic::Decisions, 0), ["a", "c", "a", "c", "a", "c"]);
     assert_eq!(payloads(&log, Topic::Decisions, 1), ["b", "b", "b"]);
     assert_eq!(log.committed("g", Topic::Chats, 1).unwrap(), Some(20));
     assert_eq!(log.committed("g", Topic::Chats, 0).unwrap(), None);
@@ -87,9 +66,7 @@ fn a_fault_before_the_commit_leaves_nothing_and_one_after_it_leaves_all() {
     for step in Step::ALL {
         let folder = tempfile::tempdir().unwrap();
         let faults = Faults::new(move |at, _| at == step);
-        let log = EmbeddedLog::open(folder.path(), &options())
-            .unwrap()
-            .with_faults(faults);
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap().with_faults(faults);
         let mut producer = log.producer("w").unwrap();
         let membership = crate::log::Membership { group: "g".into() };
         let done = producer
@@ -97,10 +74,8 @@ fn a_fault_before_the_commit_leaves_nothing_and_one_after_it_leaves_all() {
             .and_then(|()| producer.send(&batch(Topic::Decisions, &["a"])))
             .and_then(|()| producer.send_positions(&[at(Topic::Chats, 0, 1)], &membership))
             .and_then(|()| producer.commit());
-        let seen = (
-            log.end(Topic::Decisions, 0).unwrap(),
-            log.committed("g", Topic::Chats, 0).unwrap(),
-        );
+        let seen =
+            (log.end(Topic::Decisions, 0).unwrap(), log.committed("g", Topic::Chats, 0).unwrap());
         match step {
             Step::Committed => assert_eq!(seen, (1, Some(1))),
             _ if done.is_ok() => assert_eq!(seen, (1, Some(1)), "{step:?} is not the producer's"),
@@ -113,18 +88,9 @@ fn a_fault_before_the_commit_leaves_nothing_and_one_after_it_leaves_all() {
 fn a_consumer_is_woken_by_what_arrives_and_goes_on_where_it_was_told() {
     let folder = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
-    log.appender()
-        .unwrap()
-        .append(&batch(Topic::Chats, &["0", "x", "1", "x", "2"]))
-        .unwrap();
-    let member = Member {
-        group: "g".into(),
-        index: 0,
-        count: 2,
-    };
-    let mut consumer = log
-        .consumer(&member, &[Topic::Chats, Topic::Labels])
-        .unwrap();
+    log.appender().unwrap().append(&batch(Topic::Chats, &["0", "x", "1", "x", "2"])).unwrap();
+    let member = Member { group: "g".into(), index: 0, count: 2 };
+    let mut consumer = log.consumer(&member, &[Topic::Chats, Topic::Labels]).unwrap();
     let mut records = Vec::new();
     let polled = consumer.poll(Duration::from_secs(5), &mut records).unwrap();
     assert_eq!(polled, Polled::Assigned(vec![0]));
@@ -137,27 +103,16 @@ fn a_consumer_is_woken_by_what_arrives_and_goes_on_where_it_was_told() {
     let started = Instant::now();
     let late = log.clone();
     let writer = std::thread::spawn(move || {
-        late.appender()
-            .unwrap()
-            .append(&batch(Topic::Labels, &["late"]))
-            .unwrap();
+        late.appender().unwrap().append(&batch(Topic::Labels, &["late"])).unwrap();
     });
     while records.is_empty() {
-        consumer
-            .poll(Duration::from_secs(20), &mut records)
-            .unwrap();
+        consumer.poll(Duration::from_secs(20), &mut records).unwrap();
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(20),
-        "woken, not timed out"
-    );
+    assert!(started.elapsed() < Duration::from_secs(20), "woken, not timed out");
     writer.join().unwrap();
 
     consumer.pause(Topic::Labels, 0, true);
-    log.appender()
-        .unwrap()
-        .append(&batch(Topic::Labels, &["paused"]))
-        .unwrap();
+    log.appender().unwrap().append(&batch(Topic::Labels, &["paused"])).unwrap();
     records.clear();
     consumer.poll(Duration::ZERO, &mut records).unwrap();
     assert!(records.is_empty());
@@ -175,18 +130,11 @@ fn a_second_holder_is_refused_and_told_who_holds_the_folder() {
         matches!(refused, LogError::Locked { pid: Some(pid), .. } if pid == std::process::id())
     );
     let message = refused.to_string();
-    assert!(
-        message.contains(&folder.path().display().to_string()),
-        "{message}"
-    );
+    assert!(message.contains(&folder.path().display().to_string()), "{message}");
 
     // readers are welcome, writers among them are told why not
     let reader = EmbeddedLog::open_read_only(folder.path()).unwrap();
-    let refused = reader
-        .appender()
-        .unwrap()
-        .append(&batch(Topic::Chats, &["x"]))
-        .unwrap_err();
+    let refused = reader.appender().unwrap().append(&batch(Topic::Chats, &["x"])).unwrap_err();
     assert!(matches!(refused, LogError::ReadOnly { .. }), "{refused}");
     drop(held);
     EmbeddedLog::open(folder.path(), &options()).unwrap();
@@ -197,22 +145,12 @@ fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(EmbeddedLog::open(folder.path(), &options()).unwrap());
     let path = folder.path().join("weir.db");
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .execute_batch("PRAGMA user_version = 9")
-        .unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 9").unwrap();
     for refused in [
         EmbeddedLog::open(folder.path(), &options()).unwrap_err(),
         EmbeddedLog::open_read_only(folder.path()).unwrap_err(),
     ] {
-        assert!(matches!(
-            refused,
-            LogError::NewerFormat {
-                found: 9,
-                supported: 1,
-                ..
-            }
-        ));
+        assert!(matches!(refused, LogError::NewerFormat { found: 9, supported: 1, .. }));
     }
     let missing = EmbeddedLog::open_read_only(&folder.path().join("none")).unwrap_err();
     assert!(missing.to_string().contains("does not exist"), "{missing}");
@@ -221,19 +159,12 @@ fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
 #[test]
 fn a_full_disk_is_named_and_what_was_committed_stays_readable() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Options {
-        pages_max: Some(64),
-        ..options()
-    };
+    let small = Options { pages_max: Some(64), ..options() };
     let log = EmbeddedLog::open(folder.path(), &small).unwrap();
     let text = "x".repeat(20_000);
     let mut appended = 0;
     let full = loop {
-        match log
-            .appender()
-            .unwrap()
-            .append(&batch(Topic::Chats, &[&text]))
-        {
+        match log.appender().unwrap().append(&batch(Topic::Chats, &[&text])) {
             Ok(()) => appended += 1,
             Err(error) => break error,
         }
@@ -245,10 +176,7 @@ fn a_full_disk_is_named_and_what_was_committed_stays_readable() {
     // the log goes on as soon as there is room
     drop(log);
     let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
-    log.appender()
-        .unwrap()
-        .append(&batch(Topic::Chats, &[&text]))
-        .unwrap();
+    log.appender().unwrap().append(&batch(Topic::Chats, &[&text])).unwrap();
     assert_eq!(payloads(&log, Topic::Chats, 0).len(), appended + 1);
 }
 
@@ -258,10 +186,7 @@ fn large_appends_are_cut_into_chunks_that_read_back_in_order() {
     let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
     let texts: Vec<String> = (0..3_000).map(|i| format!("{i:01000}")).collect();
     let refs: Vec<&str> = texts.iter().map(String::as_str).collect();
-    log.appender()
-        .unwrap()
-        .append(&batch(Topic::Chats, &refs))
-        .unwrap();
+    log.appender().unwrap().append(&batch(Topic::Chats, &refs)).unwrap();
     let even: Vec<String> = texts.iter().step_by(2).cloned().collect();
     assert_eq!(payloads(&log, Topic::Chats, 0), even);
     let stored: i64 = log

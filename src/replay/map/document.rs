@@ -30,11 +30,7 @@ impl<'t> Document<'t> {
     }
 
     fn error(&self, at: usize, problem: MapProblem) -> MapError {
-        MapError {
-            file: self.file.to_owned(),
-            line: Some(self.line(at)),
-            problem,
-        }
+        MapError { file: self.file.to_owned(), line: Some(self.line(at)), problem }
     }
 }
 
@@ -49,12 +45,7 @@ pub(in crate::replay) struct Item<'d> {
 
 impl<'d> Item<'d> {
     fn new(document: &'d Document<'d>, key: String, value: &'d Spanned<DeValue<'d>>) -> Item<'d> {
-        Item {
-            document,
-            key,
-            span: value.span(),
-            value: value.get_ref(),
-        }
+        Item { document, key, span: value.span(), value: value.get_ref() }
     }
 
     /// File, line and key, for errors that are found later.
@@ -71,28 +62,19 @@ impl<'d> Item<'d> {
             DeValue::Table(_) => "a table".to_owned(),
             _ => self.source().to_owned(),
         };
-        let problem = MapProblem::WrongValue {
-            key: self.key.clone(),
-            value,
-            expected: expected.into(),
-        };
+        let problem =
+            MapProblem::WrongValue { key: self.key.clone(), value, expected: expected.into() };
         self.document.error(self.span.start, problem)
     }
 
     /// The key does not go together with others.
     pub(in crate::replay) fn contradiction(&self, what: impl Into<String>) -> MapError {
-        let problem = MapProblem::Contradiction {
-            key: self.key.clone(),
-            what: what.into(),
-        };
+        let problem = MapProblem::Contradiction { key: self.key.clone(), what: what.into() };
         self.document.error(self.span.start, problem)
     }
 
     fn source(&self) -> &'d str {
-        self.document
-            .text
-            .get(self.span.clone())
-            .unwrap_or_default()
+        self.document.text.get(self.span.clone()).unwrap_or_default()
     }
 
     pub(in crate::replay) fn as_text(&self) -> Option<&'d str> {
@@ -143,15 +125,9 @@ impl<'d> Item<'d> {
         &self,
         range: std::ops::RangeInclusive<i64>,
     ) -> Result<i64, MapError> {
-        self.as_int()
-            .filter(|int| range.contains(int))
-            .ok_or_else(|| {
-                self.wrong(format!(
-                    "a whole number from {} to {}",
-                    range.start(),
-                    range.end()
-                ))
-            })
+        self.as_int().filter(|int| range.contains(int)).ok_or_else(|| {
+            self.wrong(format!("a whole number from {} to {}", range.start(), range.end()))
+        })
     }
 
     /// The items of an array.
@@ -177,12 +153,7 @@ impl<'d> Item<'d> {
         let DeValue::Table(table) = self.value else {
             return Err(self.wrong("a table"));
         };
-        Ok(Section {
-            document: self.document,
-            key: self.key.clone(),
-            at: self.span.start,
-            table,
-        })
+        Ok(Section { document: self.document, key: self.key.clone(), at: self.span.start, table })
     }
 }
 
@@ -201,12 +172,7 @@ impl<'d> Section<'d> {
         document: &'d Document<'d>,
         table: &'d DeTable<'d>,
     ) -> Section<'d> {
-        Section {
-            document,
-            key: String::new(),
-            at: 0,
-            table,
-        }
+        Section { document, key: String::new(), at: 0, table }
     }
 
     fn path(&self, key: &str) -> String {
@@ -218,11 +184,7 @@ impl<'d> Section<'d> {
 
     /// Refuses every key that is none of these.
     pub(in crate::replay) fn only(&self, known: &[&str]) -> Result<(), MapError> {
-        match self
-            .table
-            .keys()
-            .find(|key| !known.contains(&key.get_ref().as_ref()))
-        {
+        match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
             None => Ok(()),
             Some(key) => Err(self.document.error(
                 key.span().start,
@@ -241,10 +203,8 @@ impl<'d> Section<'d> {
 
     pub(in crate::replay) fn need(&self, key: &str, expected: &str) -> Result<Item<'d>, MapError> {
         self.get(key).ok_or_else(|| {
-            let problem = MapProblem::MissingKey {
-                key: self.path(key),
-                expected: expected.to_owned(),
-            };
+            let problem =
+                MapProblem::MissingKey { key: self.path(key), expected: expected.to_owned() };
             self.document.error(self.at, problem)
         })
     }

@@ -137,9 +137,9 @@ fn read_template(
         .map_err(|error| item.wrong(error.to_string()))?;
     match template.constant() {
         Some("") => Err(item.wrong("some text; a field without a value is left out")),
-        Some(constant) => check(constant)
-            .map(|()| template.clone())
-            .map_err(|expected| item.wrong(expected)),
+        Some(constant) => {
+            check(constant).map(|()| template.clone()).map_err(|expected| item.wrong(expected))
+        }
         None => Ok(template),
     }
 }
@@ -171,8 +171,7 @@ fn read_value_map(section: &Section<'_>, check: Check<'_>) -> Result<Option<Valu
             }
         }
     }
-    map.prefixes
-        .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    map.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     if let Some(otherwise) = otherwise {
         map.otherwise = Some(checked_text(&otherwise, check)?.to_owned());
     }
@@ -197,21 +196,16 @@ fn read_amount(item: &Item<'_>, grouped: bool, columns: &mut Columns) -> Result<
         }
         _ => return Err(item.contradiction("needs either column or product")),
     };
-    let scale = section.need(
-        "scale",
-        "the digits after the point of the currency, such as 2",
-    )?;
+    let scale = section.need("scale", "the digits after the point of the currency, such as 2")?;
     let round = section.get("round").map(|item| {
         item.as_text()
             .and_then(Round::from_name)
             .ok_or_else(|| item.wrong(format!("one of {}", Round::NAMES.join(", "))))
     });
-    let sum = section
-        .get("sum")
-        .map_or(Ok(false), |item| match item.bool()? {
-            true if !grouped => Err(item.contradiction("needs a [group] to sum over")),
-            sum => Ok(sum),
-        })?;
+    let sum = section.get("sum").map_or(Ok(false), |item| match item.bool()? {
+        true if !grouped => Err(item.contradiction("needs a [group] to sum over")),
+        sum => Ok(sum),
+    })?;
     let default = section.get("default").map(|item| match item.as_int() {
         Some(_) if sum => Err(item.contradiction("does not go with sum")),
         Some(int) => Ok(int),
@@ -270,9 +264,7 @@ fn read_date(item: &Item<'_>, columns: &mut Columns) -> Result<Source, MapError>
 const DURATION: &str = "a length of time such as 7d, 12h, 30m, 10s or 250ms";
 
 fn read_duration(item: &Item<'_>) -> Result<i64, MapError> {
-    item.as_text()
-        .and_then(time::duration_ms)
-        .ok_or_else(|| item.wrong(DURATION))
+    item.as_text().and_then(time::duration_ms).ok_or_else(|| item.wrong(DURATION))
 }
 
 fn read_written(section: &Section<'_>, columns: &mut Columns) -> Result<Written, MapError> {
@@ -280,22 +272,13 @@ fn read_written(section: &Section<'_>, columns: &mut Columns) -> Result<Written,
     section.only(&["column", "format", "zone", "plus"])?;
     let column = read_column(&section.need("column", "the name of a column")?, columns)?;
     let format = section.need("format", FORMAT)?;
-    let format = format
-        .as_text()
-        .and_then(TimeFormat::from_name)
-        .ok_or_else(|| format.wrong(FORMAT))?;
+    let format =
+        format.as_text().and_then(TimeFormat::from_name).ok_or_else(|| format.wrong(FORMAT))?;
     let zone = section.get("zone").map_or(Ok(Offset::UTC), |item| {
         item.as_text()
             .and_then(time::zone)
             .ok_or_else(|| item.wrong("an offset such as +02:00, or UTC"))
     })?;
-    let plus_ms = section
-        .get("plus")
-        .map_or(Ok(0), |item| read_duration(&item))?;
-    Ok(Written {
-        column,
-        format,
-        zone,
-        plus_ms,
-    })
+    let plus_ms = section.get("plus").map_or(Ok(0), |item| read_duration(&item))?;
+    Ok(Written { column, format, zone, plus_ms })
 }

@@ -39,10 +39,8 @@ fn a_bad_row_is_named_and_the_next_one_follows() {
         outcomes(open(&text, data).unwrap()),
         [
             ok("1"),
-            err(
-                "data.csv line 4 (row 2): amount_minor: column \"paid\" is \"12,5\", expected a \
-                 decimal such as 57.16"
-            ),
+            err("data.csv line 4 (row 2): amount_minor: column \"paid\" is \"12,5\", expected a \
+                 decimal such as 57.16"),
             err("data.csv line 5 (row 3): has 1 fields, expected 2"),
             err(
                 "data.csv line 6 (row 4): amount_minor: column \"paid\" is \"1.005\", expected at \
@@ -60,10 +58,8 @@ fn a_bad_row_is_named_and_the_next_one_follows() {
                 "data.csv line 10 (row 7): event_time: column \"day\" is \"31.01.2026\", expected a \
                  time written as %Y-%m-%d"
             ),
-            err(
-                "data.csv line 11 (row 8): amount_minor: column \"paid\" is \
-                 \"99999999999999999999\", expected minor units that fit into 64 bits"
-            ),
+            err("data.csv line 11 (row 8): amount_minor: column \"paid\" is \
+                 \"99999999999999999999\", expected minor units that fit into 64 bits"),
             err("data.csv line 12 (row 9): has 3 fields, expected 2"),
             ok("10"),
         ]
@@ -90,10 +86,7 @@ fn a_bad_value_is_named_with_what_its_field_takes() {
             ok("3"),
         ]
     );
-    let text = transaction(
-        "",
-        "entry_mode = { text = \"{a}-{b}\", map = { x = \"y\" } }",
-    );
+    let text = transaction("", "entry_mode = { text = \"{a}-{b}\", map = { x = \"y\" } }");
     assert_eq!(
         outcomes(open(&text, "a,b\n1,2\n").unwrap()),
         [err(
@@ -117,10 +110,7 @@ fn an_unknown_column_is_refused_before_the_first_row() {
         "data.csv: has 2 columns \"a\", expected one, as test.toml line 5 \
          (event[1].fields.account_id) names it"
     );
-    assert_eq!(
-        refused(open(&twice, "")),
-        "data.csv: is empty, expected a header row"
-    );
+    assert_eq!(refused(open(&twice, "")), "data.csv: is empty, expected a header row");
 }
 
 #[test]
@@ -155,9 +145,7 @@ fn other_compressions_are_named() {
         let problem = Input::new(Box::new(Cursor::new(magic.to_vec())), None).err();
         assert_eq!(
             problem.map(|problem| problem.to_string()),
-            Some(format!(
-                "is compressed with {name}, expected plain text or zstd"
-            ))
+            Some(format!("is compressed with {name}, expected plain text or zstd"))
         );
     }
     // damage behind a good beginning
@@ -165,11 +153,7 @@ fn other_compressions_are_named() {
     let middle = packed.len() / 2;
     packed[middle..].fill(0xFF);
     let problem = Input::new(Box::new(Cursor::new(packed)), None).map(|input| {
-        let rows = Rows::mapped(
-            "data.csv".to_owned(),
-            input,
-            &super::map(&transaction("", "")),
-        );
+        let rows = Rows::mapped("data.csv".to_owned(), input, &super::map(&transaction("", "")));
         rows.map(outcomes)
     });
     let failed = match problem {
@@ -194,11 +178,7 @@ fn bytes_that_are_not_utf8_are_named_where_a_map_reads_them() {
     let json = b"{\"a\":\"1\"}\n{\"a\":\"\xFF\"}\n{\"a\":\"3\"}\n";
     assert_eq!(
         outcomes(open(&text, &json[..]).unwrap()),
-        [
-            ok("1"),
-            err("data.csv line 2 (row 2): the line is not UTF-8 from byte 6 on"),
-            ok("3"),
-        ]
+        [ok("1"), err("data.csv line 2 (row 2): the line is not UTF-8 from byte 6 on"), ok("3"),]
     );
     assert_eq!(
         refused(open(&text, &b"a,\xFF\n"[..])),
@@ -220,18 +200,8 @@ fn a_line_of_five_megabytes_is_refused() {
         ]
     );
     assert_eq!(
-        outcomes(
-            open(
-                &text,
-                format!("{{\"a\":1}}\n{{\"a\":\"{long}\"}}\n{{\"a\":3}}\n")
-            )
-            .unwrap()
-        ),
-        [
-            ok("1"),
-            err("data.csv line 2 (row 2): is over 4194304 bytes long"),
-            ok("3"),
-        ]
+        outcomes(open(&text, format!("{{\"a\":1}}\n{{\"a\":\"{long}\"}}\n{{\"a\":3}}\n")).unwrap()),
+        [ok("1"), err("data.csv line 2 (row 2): is over 4194304 bytes long"), ok("3"),]
     );
 }
 
@@ -243,23 +213,13 @@ fn a_quote_left_open_does_not_swallow_rows_unnoticed() {
             outcomes(open(&text, format!("b,a\n1,1\n2,\"2\n3,3\n4,4{end}")).unwrap()),
             [
                 ok("1"),
-                err(
-                    "data.csv line 3 (row 2): has a quote that is left open up to the end of the \
-                     file"
-                ),
+                err("data.csv line 3 (row 2): has a quote that is left open up to the end of the \
+                     file"),
             ]
         );
     }
-    for closed in [
-        "b,a\n1,\"1\n\"\n",
-        "b,a\n1,\"1\n\"",
-        "b,a\n1,\"1\"\"\n\"\"\"",
-    ] {
-        assert_eq!(
-            outcomes(open(&text, closed).unwrap()),
-            [ok("1")],
-            "{closed}"
-        );
+    for closed in ["b,a\n1,\"1\n\"\n", "b,a\n1,\"1\n\"", "b,a\n1,\"1\"\"\n\"\"\""] {
+        assert_eq!(outcomes(open(&text, closed).unwrap()), [ok("1")], "{closed}");
     }
 }
 
@@ -280,10 +240,8 @@ fn lines_that_are_no_object_or_lack_a_column_are_named() {
                 "data.csv line 3 (row 3): is not a JSON object: EOF while parsing a value at column \
                  11"
             ),
-            err(
-                "data.csv line 4 (row 4): has no column \"user_id\", which test.toml line 5 \
-                 (event[1].fields.account_id) names, did you mean \"user-id\"?"
-            ),
+            err("data.csv line 4 (row 4): has no column \"user_id\", which test.toml line 5 \
+                 (event[1].fields.account_id) names, did you mean \"user-id\"?"),
             err(
                 "data.csv line 5 (row 5): is not a JSON object: column \"user_id\" holds an object \
                  or array, expected text or a number"
@@ -312,10 +270,7 @@ fn events_in_json_name_field_value_and_expectation() {
             line("\"text\":\"t\"", "\"text\":5"),
             "data.jsonl line 1 (row 1): text: invalid type: integer `5`, expected a string",
         ),
-        (
-            line(",\"text\":\"t\"", ""),
-            "data.jsonl line 1 (row 1): chat: missing field `text`",
-        ),
+        (line(",\"text\":\"t\"", ""), "data.jsonl line 1 (row 1): chat: missing field `text`"),
         (
             line("\"BOT\"", "\"ROBOT\""),
             "data.jsonl line 1 (row 1): author: unknown variant `ROBOT`, expected one of `CUSTOMER`, \
@@ -351,10 +306,7 @@ fn an_unreadable_row_ends_grouped_rows_and_a_bad_value_does_not() {
     assert_eq!(made.len(), 3);
     assert_eq!((&made[0], &made[2]), (&ok("1"), &ok("3")));
     let made = outcomes(open(&text, "no,paid\n1,1\n2\n3,3\n").unwrap());
-    assert_eq!(
-        made,
-        [err("data.csv line 3 (row 2): has 1 fields, expected 2")]
-    );
+    assert_eq!(made, [err("data.csv line 3 (row 2): has 1 fields, expected 2")]);
     let made = outcomes(open(&text, "no,paid\n1,1\n,2\n").unwrap());
     assert!(
         made.last()

@@ -10,10 +10,7 @@ fn transactions(map_text: &str, data: &str) -> Vec<Transaction<'static>> {
         Event::Transaction(transaction) => transaction,
         other => panic!("a transaction, not {other:?}"),
     };
-    events(map_text, data)
-        .into_iter()
-        .map(|mapped| transaction(mapped.event))
-        .collect()
+    events(map_text, data).into_iter().map(|mapped| transaction(mapped.event)).collect()
 }
 
 #[test]
@@ -71,10 +68,7 @@ fn an_empty_column_is_absent_and_a_default_stands_in() {
     assert_eq!(made[0].mcc.as_deref(), Some("0000"));
     assert_eq!((made[0].amount_minor, made[1].amount_minor), (7, -150));
     assert_eq!(made[1].card_id.as_deref(), Some("c-x"));
-    assert_eq!(
-        (made[1].mcc.as_deref(), made[1].lat),
-        (Some("5411"), Some(-0.25))
-    );
+    assert_eq!((made[1].mcc.as_deref(), made[1].lat), (Some("5411"), Some(-0.25)));
 }
 
 #[test]
@@ -87,39 +81,22 @@ fn values_are_mapped_exactly_then_by_the_longest_beginning_then_otherwise() {
     );
     let made = transactions(&text, "way,again\nweb,y\nwest,n\nwire,n\nz,n\n");
     let channels: Vec<Channel> = made.iter().map(|made| made.channel).collect();
-    assert_eq!(
-        channels,
-        [Channel::Ecom, Channel::Atm, Channel::Moto, Channel::Other]
-    );
+    assert_eq!(channels, [Channel::Ecom, Channel::Atm, Channel::Moto, Channel::Other]);
     assert_eq!((&made[0].entry_mode, made[0].recurring), (&None, true));
-    assert_eq!(
-        (made[1].entry_mode.as_deref(), made[1].recurring),
-        (Some("x"), false)
-    );
+    assert_eq!((made[1].entry_mode.as_deref(), made[1].recurring), (Some("x"), false));
 }
 
 #[test]
 fn times_are_moved_or_made_up() {
-    let text = transaction(
-        "",
-        "event_time = { start = 2026-01-05T09:00:00Z, step = \"30s\" }",
-    );
+    let text = transaction("", "event_time = { start = 2026-01-05T09:00:00Z, step = \"30s\" }");
     let made = transactions(&text, "a\n1\n2\n3\n");
-    let times: Vec<String> = made
-        .iter()
-        .map(|made| made.event_time.to_string())
-        .collect();
+    let times: Vec<String> = made.iter().map(|made| made.event_time.to_string()).collect();
     assert_eq!(times[0], "2026-01-05T09:00:00.000Z");
     assert_eq!(times[2], "2026-01-05T09:01:00.000Z");
 
-    let text = transaction(
-        "",
-        "event_time = { column = \"t\", format = \"unix\", plus = \"-1m\" }",
-    );
-    assert_eq!(
-        transactions(&text, "t\n120\n")[0].event_time,
-        Millis(60_000)
-    );
+    let text =
+        transaction("", "event_time = { column = \"t\", format = \"unix\", plus = \"-1m\" }");
+    assert_eq!(transactions(&text, "t\n120\n")[0].event_time, Millis(60_000));
 }
 
 #[test]
@@ -130,10 +107,8 @@ fn a_row_gives_zero_one_or_several_events_in_the_order_of_the_map() {
             "kind = \"transaction\"\nwhen = { column = \"x\", prefix = \"y\" }",
         );
     let made = events(&both, "x\nyes\nno\n");
-    let ids: Vec<(&str, u64)> = made
-        .iter()
-        .map(|mapped| (mapped.event.event_id(), mapped.row))
-        .collect();
+    let ids: Vec<(&str, u64)> =
+        made.iter().map(|mapped| (mapped.event.event_id(), mapped.row)).collect();
     assert_eq!(ids, [("a1", 1), ("b1", 1), ("a2", 2)]);
 }
 
@@ -146,15 +121,10 @@ fn conditions_test_one_column_each_and_must_all_hold() {
         ("{ column = \"x\", not_empty = true }", "124"),
         ("{ column = \"x\", not_empty = true, not = true }", "3"),
         ("{ column = \"x\", equals = \"ab\", not = true }", "234"),
-        (
-            "[{ column = \"x\", prefix = \"a\" }, { column = \"y\", equals = \"2\" }]",
-            "4",
-        ),
+        ("[{ column = \"x\", prefix = \"a\" }, { column = \"y\", equals = \"2\" }]", "4"),
     ] {
-        let text = transaction("", "").replace(
-            "kind = \"transaction\"",
-            &format!("kind = \"transaction\"\nwhen = {when}"),
-        );
+        let text = transaction("", "")
+            .replace("kind = \"transaction\"", &format!("kind = \"transaction\"\nwhen = {when}"));
         let ids: String = events(&text, "x,y\nab,1\nb,1\n,1\nac,2\n")
             .iter()
             .map(|mapped| mapped.event.event_id().to_owned())
@@ -209,33 +179,14 @@ fn rows_are_grouped_across_others_within_the_look_ahead() {
     let made = invoices(1, data);
     let summary: Vec<_> = made
         .iter()
-        .map(|(made, row)| {
-            (
-                made.event_id.as_str(),
-                made.amount_minor,
-                made.lines.len(),
-                *row,
-            )
-        })
+        .map(|(made, row)| (made.event_id.as_str(), made.amount_minor, made.lines.len(), *row))
         .collect();
     // in the order of their last rows, and repeated lines are kept
-    assert_eq!(
-        summary,
-        [("7", 200, 2, 3), ("C8", -550, 2, 4), ("9", 1, 1, 5)]
-    );
+    assert_eq!(summary, [("7", 200, 2, 3), ("C8", -550, 2, 4), ("9", 1, 1, 5)]);
     assert_eq!(made[1].0.kind, InvoiceKind::CreditNote);
     assert_eq!(made[0].0.event_time, Millis(1000));
-    assert_eq!(
-        (made[0].0.issued_on, made[0].0.due_on),
-        (Date(20_484), Some(Date(30)))
-    );
-    assert_eq!(
-        (
-            made[1].0.lines[1].quantity,
-            made[1].0.lines[1].unit_price_minor
-        ),
-        (-2.0, 125)
-    );
+    assert_eq!((made[0].0.issued_on, made[0].0.due_on), (Date(20_484), Some(Date(30))));
+    assert_eq!((made[1].0.lines[1].quantity, made[1].0.lines[1].unit_price_minor), (-2.0, 125));
 }
 
 #[test]
@@ -298,19 +249,10 @@ fn json_lines_are_rows_whose_columns_are_keys() {
     let data = "\u{feff}\n{\"who\":\"a\\nb\",\"paid\":57.10,\"again\":true,\"card\":null,\"more\":[1]}\r\n\n\
         {\"who\":12345678901234567890,\"paid\":\"0.07\",\"again\":false,\"card\":\"c\",\"mail\":\"m\"}";
     let made = transactions(&text, data);
-    assert_eq!(
-        (made[0].account_id.as_str(), made[0].amount_minor),
-        ("a\nb", 5710)
-    );
-    assert_eq!(
-        (&made[0].card_id, &made[0].email_hash, made[0].recurring),
-        (&None, &None, true)
-    );
+    assert_eq!((made[0].account_id.as_str(), made[0].amount_minor), ("a\nb", 5710));
+    assert_eq!((&made[0].card_id, &made[0].email_hash, made[0].recurring), (&None, &None, true));
     assert_eq!(made[1].account_id.as_str(), "12345678901234567890");
-    assert_eq!(
-        (made[1].amount_minor, made[1].email_hash.as_deref()),
-        (7, Some("m"))
-    );
+    assert_eq!((made[1].amount_minor, made[1].email_hash.as_deref()), (7, Some("m")));
 }
 
 #[test]
@@ -321,12 +263,7 @@ fn csv_follows_rfc_4180() {
     assert_eq!(made[0].account_id.as_str(), "x, \"y\"\nz");
     assert_eq!((made[1].account_id.as_str(), &made[1].mcc), ("2", &None));
     let semicolons = transaction("delimiter = \";\"", "account_id = \"{a}\"");
-    assert_eq!(
-        transactions(&semicolons, "a;b\n1,5;2\n")[0]
-            .account_id
-            .as_str(),
-        "1,5"
-    );
+    assert_eq!(transactions(&semicolons, "a;b\n1,5;2\n")[0].account_id.as_str(), "1,5");
 }
 
 #[test]
@@ -355,23 +292,15 @@ fn events_in_weirs_own_json_form_need_no_map() {
 "#;
     let rows = Rows::events("data.jsonl".to_owned(), input(data)).unwrap();
     let made: Vec<_> = rows.map(Result::unwrap).collect();
-    let kinds: Vec<(Kind, u64)> = made
-        .iter()
-        .map(|mapped| (mapped.event.kind(), mapped.row))
-        .collect();
-    assert_eq!(
-        kinds,
-        [(Kind::Transaction, 1), (Kind::Label, 2), (Kind::Invoice, 3)]
-    );
+    let kinds: Vec<(Kind, u64)> =
+        made.iter().map(|mapped| (mapped.event.kind(), mapped.row)).collect();
+    assert_eq!(kinds, [(Kind::Transaction, 1), (Kind::Label, 2), (Kind::Invoice, 3)]);
     assert_eq!(made[0].event.tenant(), "default");
     assert_eq!(made[1].event.event_time(), Millis(1_522_540_831_000));
     let Event::Invoice(invoice) = &made[2].event else {
         panic!("an invoice");
     };
-    assert_eq!(
-        (invoice.kind, invoice.lines[0].quantity),
-        (InvoiceKind::CreditNote, 1.5)
-    );
+    assert_eq!((invoice.kind, invoice.lines[0].quantity), (InvoiceKind::CreditNote, 1.5));
     for nothing in ["", "\n \n"] {
         let empty = Rows::events("data.jsonl".to_owned(), input(nothing)).unwrap();
         assert_eq!(outcomes(empty), []);
@@ -383,9 +312,8 @@ fn maps_are_shared_between_files() {
     let shared = map(&transaction("", "account_id = \"{a}\""));
     for data in ["a\n1\n", "b,a\n2,1\n"] {
         let rows = Rows::mapped("data.csv".to_owned(), input(data), &shared).unwrap();
-        let ids: Vec<String> = rows
-            .map(|mapped| mapped.unwrap().event.account_id().to_owned())
-            .collect();
+        let ids: Vec<String> =
+            rows.map(|mapped| mapped.unwrap().event.account_id().to_owned()).collect();
         assert_eq!(ids, ["1"]);
     }
 }

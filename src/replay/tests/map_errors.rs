@@ -13,10 +13,7 @@ fn error(text: &str) -> String {
 #[test]
 fn every_mistake_names_line_key_value_and_what_was_expected() {
     let fields: &[(&str, &str)] = &[
-        (
-            "acount_id = \"a\"",
-            "event[1].fields.acount_id is unknown, did you mean \"account_id\"?",
-        ),
+        ("acount_id = \"a\"", "event[1].fields.acount_id is unknown, did you mean \"account_id\"?"),
         (
             "channel = \"POSS\"",
             "event[1].fields.channel is \"POSS\", expected one of POS, ECOM, ATM, MOTO, TRANSFER, \
@@ -117,18 +114,12 @@ fn every_mistake_names_line_key_value_and_what_was_expected() {
             "event[1].fields.event_time.step is missing, expected a length of time such as 7d, 12h, \
              30m, 10s or 250ms",
         ),
-        (
-            "lat = \"north\"",
-            "event[1].fields.lat is \"north\", expected a finite number",
-        ),
+        ("lat = \"north\"", "event[1].fields.lat is \"north\", expected a finite number"),
         (
             "lat = nan",
             "event[1].fields.lat is nan, expected text in quotes, or a table with text or column",
         ),
-        (
-            "recurring = \"yes\"",
-            "event[1].fields.recurring is \"yes\", expected true or false",
-        ),
+        ("recurring = \"yes\"", "event[1].fields.recurring is \"yes\", expected true or false"),
         (
             "mcc = { column = \"c\", map = [] }",
             "event[1].fields.mcc.map is an array, expected a table",
@@ -144,16 +135,11 @@ fn every_mistake_names_line_key_value_and_what_was_expected() {
 #[test]
 fn mistakes_outside_of_fields_are_named_too() {
     let with = |head: &str, when: &str| {
-        transaction(head, "").replace(
-            "kind = \"transaction\"",
-            &format!("kind = \"transaction\"\n{when}"),
-        )
+        transaction(head, "")
+            .replace("kind = \"transaction\"", &format!("kind = \"transaction\"\n{when}"))
     };
     for (text, message) in [
-        (
-            with("grup = 1", ""),
-            "test.toml line 1: grup is unknown, did you mean \"group\"?",
-        ),
+        (with("grup = 1", ""), "test.toml line 1: grup is unknown, did you mean \"group\"?"),
         (
             with("format = \"xml\"", ""),
             "test.toml line 1: format is \"xml\", expected \"csv\" or \"jsonl\"",
@@ -185,10 +171,7 @@ fn mistakes_outside_of_fields_are_named_too() {
              not_empty",
         ),
         (
-            with(
-                "",
-                "when = [{ column = \"c\", equals = \"a\", prefix = \"b\" }]",
-            ),
+            with("", "when = [{ column = \"c\", equals = \"a\", prefix = \"b\" }]"),
             "test.toml line 4: event[1].when[1] tests too much, expected one of equals, one_of, \
              prefix, not_empty",
         ),
@@ -218,10 +201,7 @@ fn mistakes_outside_of_fields_are_named_too() {
             "format = \"csv\"".to_owned(),
             "test.toml line 1: event is missing, expected at least one [[event]]",
         ),
-        (
-            "event = 1".to_owned(),
-            "test.toml line 1: event is 1, expected an array",
-        ),
+        ("event = 1".to_owned(), "test.toml line 1: event is 1, expected an array"),
     ] {
         assert_eq!(error(&text), message, "\n{text}");
     }
@@ -249,14 +229,8 @@ fn mistakes_outside_of_fields_are_named_too() {
         assert!(message_of.ends_with(message), "{message_of}");
     }
     let syntax = error("[[event]\n");
-    assert!(
-        syntax.starts_with("test.toml line 1: is not TOML: "),
-        "{syntax}"
-    );
+    assert!(syntax.starts_with("test.toml line 1: is not TOML: "), "{syntax}");
     let missing = Map::load(std::path::Path::new("/nowhere/map.toml")).unwrap_err();
     let missing = missing.to_string();
-    assert!(
-        missing.starts_with("/nowhere/map.toml: cannot be read: "),
-        "{missing}"
-    );
+    assert!(missing.starts_with("/nowhere/map.toml: cannot be read: "), "{missing}");
 }

@@ -24,10 +24,7 @@ fn transaction(head: &str, extra: &str) -> String {
         ("channel", "\"POS\""),
         ("status", "\"AUTHORIZED\""),
     ] {
-        if !extra
-            .lines()
-            .any(|line| line.starts_with(&format!("{field} ")))
-        {
+        if !extra.lines().any(|line| line.starts_with(&format!("{field} "))) {
             text.push_str(&format!("{field} = {source}\n"));
         }
     }
@@ -57,9 +54,7 @@ fn events(map_text: &str, data: &str) -> Vec<Mapped> {
 /// What comes out, events as their ids, errors as their messages.
 fn outcomes(rows: Rows) -> Vec<Result<String, String>> {
     rows.map(|mapped| {
-        mapped
-            .map(|mapped| mapped.event.event_id().to_owned())
-            .map_err(|error| error.to_string())
+        mapped.map(|mapped| mapped.event.event_id().to_owned()).map_err(|error| error.to_string())
     })
     .collect()
 }

@@ -14,9 +14,7 @@ fn map(name: &str) -> Map {
 
 /// The file, or `None` and a word about it.
 fn file(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
     let there = path.is_file();
     if !there {
         println!("skipped: {} is not there", path.display());
@@ -56,19 +54,11 @@ fn check(event: &Event<'_>) {
     .unwrap();
     for (name, value) in value.as_object().unwrap() {
         let Some(text) = value.as_str() else { continue };
-        let limit = if ["text", "narrative", "note"].contains(&name.as_str()) {
-            65_536
-        } else {
-            1_024
-        };
+        let limit =
+            if ["text", "narrative", "note"].contains(&name.as_str()) { 65_536 } else { 1_024 };
         assert!(text.len() <= limit, "{name} of {event:?}");
     }
-    for id in [
-        event.event_id(),
-        event.tenant(),
-        event.account_id(),
-        event.subject_id(),
-    ] {
+    for id in [event.event_id(), event.tenant(), event.account_id(), event.subject_id()] {
         let valid = !id.is_empty() && id.len() <= 256 && !id.chars().any(char::is_control);
         assert!(valid, "{event:?}");
     }
@@ -84,20 +74,14 @@ fn check(event: &Event<'_>) {
 fn plain(path: &Path, rows_max: usize) -> Vec<BTreeMap<String, String>> {
     let file = std::fs::File::open(path).unwrap();
     let mut reader = csv::Reader::from_reader(zstd::Decoder::new(file).unwrap());
-    reader
-        .deserialize()
-        .take(rows_max)
-        .map(Result::unwrap)
-        .collect()
+    reader.deserialize().take(rows_max).map(Result::unwrap).collect()
 }
 
 /// Hundredths (or, at scale 3, thousandths) of a decimal, by cutting its text apart.
 fn scaled(text: &str, scale: usize) -> i128 {
     let negative = text.starts_with('-');
-    let (whole, fraction) = text
-        .trim_start_matches('-')
-        .split_once('.')
-        .unwrap_or((text.trim_start_matches('-'), ""));
+    let (whole, fraction) =
+        text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
     assert!(fraction.len() <= scale, "{text}");
     let digits: i128 = format!("{whole}{fraction:0<scale$}").parse().unwrap();
     if negative { -digits } else { digits }
@@ -155,10 +139,7 @@ fn handbook_rows_are_transactions_and_frauds_disputes_a_week_later() {
 
     let frauds: Vec<_> = rows.iter().filter(|row| row["TX_FRAUD"] == "1").collect();
     let disputes = replay("handbook-disputes.toml", &path, ROWS);
-    assert_eq!(
-        (count(&disputes, Kind::Dispute), disputes.len()),
-        (frauds.len(), frauds.len())
-    );
+    assert_eq!((count(&disputes, Kind::Dispute), disputes.len()), (frauds.len(), frauds.len()));
     assert!(frauds.len() > 500);
     let total: i128 = frauds.iter().map(|row| scaled(&row["TX_AMOUNT"], 2)).sum();
     assert_eq!(sum(&disputes, Kind::Dispute), total);
@@ -273,12 +254,7 @@ fn cfpb_complaints_are_disputes() {
 #[test]
 fn tabformer_and_sparkov_rows_are_transactions() {
     for (name, map, column, expected) in [
-        (
-            "tabformer-user0/transactions",
-            "tabformer.toml",
-            "amount_usd",
-            13_946,
-        ),
+        ("tabformer-user0/transactions", "tabformer.toml", "amount_usd", 13_946),
         ("sparkov-head/train-head", "sparkov.toml", "amt", 5_039),
     ] {
         let Some(path) = file(&format!("{name}.csv.zst")) else {
@@ -286,10 +262,7 @@ fn tabformer_and_sparkov_rows_are_transactions() {
         };
         let rows = plain(&path, usize::MAX);
         let made = replay(map, &path, usize::MAX);
-        assert_eq!(
-            (made.len(), count(&made, Kind::Transaction)),
-            (expected, expected)
-        );
+        assert_eq!((made.len(), count(&made, Kind::Transaction)), (expected, expected));
         let total: i128 = rows.iter().map(|row| scaled(&row[column], 2)).sum();
         assert_eq!(sum(&made, Kind::Transaction), total);
     }

@@ -9,14 +9,8 @@ use crate::sim::scene::{HOUR, MINUTE, Scene};
 use crate::sim::schedule::Planned;
 use crate::sim::{Scenario, chats, payments};
 
-const SMALL: Notice = Notice {
-    disputed: 0.3,
-    labelled: 0.3,
-};
-const DEAR: Notice = Notice {
-    disputed: 0.75,
-    labelled: 0.5,
-};
+const SMALL: Notice = Notice { disputed: 0.3, labelled: 0.3 };
+const DEAR: Notice = Notice { disputed: 0.75, labelled: 0.5 };
 /// Purchases with cards that worked, at most.
 const PURCHASES_MAX: usize = 4;
 
@@ -100,13 +94,7 @@ fn purchase(scene: &mut Scene, at: i64, tested: &Payment, episode: u64) -> Vec<P
     if payment.status == TransactionStatus::Authorized && scene.draw.chance(0.3) {
         let about = (payment.amount_minor, payment.payee);
         let when = at + disputes::delay(scene, HOUR, 48 * HOUR);
-        plan.push(chats::victim_asks(
-            scene,
-            payment.account,
-            about,
-            when,
-            truth,
-        ));
+        plan.push(chats::victim_asks(scene, payment.account, about, when, truth));
     }
     plan
 }

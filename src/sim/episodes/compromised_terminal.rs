@@ -10,10 +10,7 @@ use crate::sim::payment::{Payee, Payment};
 use crate::sim::scene::{DAY, HOUR, Scene};
 use crate::sim::{Scenario, Truth, chats, payments};
 
-const NOTICE: Notice = Notice {
-    disputed: 0.65,
-    labelled: 0.45,
-};
+const NOTICE: Notice = Notice { disputed: 0.65, labelled: 0.45 };
 /// A terminal that is compromised now.
 pub(in crate::sim) struct OpenTerminal {
     episode: u64,
@@ -41,12 +38,7 @@ pub(super) fn begin(scene: &mut Scene, at: i64, episode: u64) -> Option<u64> {
     let budget = scene.draw.between(12, 30) as u64;
 
     let until = at + scene.draw.between(36 * HOUR, 5 * DAY);
-    place.insert(OpenTerminal {
-        episode,
-        until,
-        budget,
-        device,
-    });
+    place.insert(OpenTerminal { episode, until, budget, device });
     Some(budget)
 }
 
@@ -112,13 +104,7 @@ fn use_copy(
         if payment.status == TransactionStatus::Authorized && scene.draw.chance(0.15) {
             let about = (payment.amount_minor, payment.payee);
             let when = at + disputes::delay(scene, HOUR, 2 * DAY);
-            plan.push(chats::victim_asks(
-                scene,
-                payment.account,
-                about,
-                when,
-                truth,
-            ));
+            plan.push(chats::victim_asks(scene, payment.account, about, when, truth));
         }
         at += scene.draw.between(60_000, 3 * HOUR);
     }

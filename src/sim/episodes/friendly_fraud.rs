@@ -12,10 +12,7 @@ use crate::sim::{Scenario, Truth, payments};
 
 pub(super) fn begin(scene: &mut Scene, at: i64, episode: u64) -> Option<u64> {
     let truth = fraud(Scenario::FriendlyFraud, episode);
-    let later = Truth {
-        fraud: false,
-        ..truth
-    };
+    let later = Truth { fraud: false, ..truth };
     let customer = scene.world.any_account(&mut scene.draw);
     let shops = scene.world.account(customer).shops;
     let mut at = at;
@@ -26,11 +23,7 @@ pub(super) fn begin(scene: &mut Scene, at: i64, episode: u64) -> Option<u64> {
         payment.device = Some(scene.world.device(customer, 0));
         payment.ip = Some(World::home_ip(customer));
         payment.amount_minor *= scene.draw.between(2, 5);
-        plan.push(Planned {
-            at,
-            truth: later,
-            step: Step::Payment(payment),
-        });
+        plan.push(Planned { at, truth: later, step: Step::Payment(payment) });
         plan.push(payments::capture(scene, &payment, later));
         let claimed_at = at + disputes::delay(scene, 10 * HOUR, 5 * DAY);
         let stages = disputes::stages(scene, &payment, Ground::Fraud, claimed_at, truth);
@@ -53,26 +46,11 @@ fn verdicts(scene: &mut Scene, stages: &[Planned], at: i64, truth: Truth) -> Vec
     let Some(claim) = claim else {
         return Vec::new();
     };
-    let subject = Subject::Dispute {
-        account: claim.payment.account,
-        serial: claim.serial,
-    };
-    let mut plan = vec![disputes::verdict(
-        scene,
-        subject,
-        Verdict::FirstParty,
-        at,
-        truth,
-    )];
+    let subject = Subject::Dispute { account: claim.payment.account, serial: claim.serial };
+    let mut plan = vec![disputes::verdict(scene, subject, Verdict::FirstParty, at, truth)];
     if scene.draw.chance(0.5) {
         let payment = disputes::subject(&claim.payment);
-        plan.push(disputes::verdict(
-            scene,
-            payment,
-            Verdict::FirstParty,
-            at,
-            truth,
-        ));
+        plan.push(disputes::verdict(scene, payment, Verdict::FirstParty, at, truth));
     }
     plan
 }

@@ -15,14 +15,8 @@ pub(super) fn duplicate(scene: &mut Scene, at: i64, episode: u64) -> Option<u64>
     let at = at + scene.draw.exponential((20 * MINUTE) as f64) as i64;
     let (company, vendor) = parties(scene);
     let original = invoices::vendor_bill(scene, company, vendor, at);
-    let mut plan = vec![Planned {
-        at,
-        truth: Truth {
-            fraud: false,
-            ..truth
-        },
-        step: Step::Invoice(original),
-    }];
+    let mut plan =
+        vec![Planned { at, truth: Truth { fraud: false, ..truth }, step: Step::Invoice(original) }];
     let moved = scene.draw.chance(0.35);
     let mut again_at = at;
     for _ in 0..=scene.draw.weighted(&[0.8, 0.2]) {
@@ -40,11 +34,7 @@ pub(super) fn duplicate(scene: &mut Scene, at: i64, episode: u64) -> Option<u64>
             disguise,
             issued_on: original.issued_on + i32::from(scene.draw.chance(0.3)),
             new_bank: moved.then(|| scene.draw.word()),
-            document: if scene.draw.chance(0.4) {
-                original.document
-            } else {
-                scene.draw.word()
-            },
+            document: if scene.draw.chance(0.4) { original.document } else { scene.draw.word() },
             ..original
         };
         plan.extend(sent(scene, &again, again_at, truth));
@@ -86,24 +76,11 @@ fn parties(scene: &mut Scene) -> (u32, u32) {
 
 /// The bill, and the verdict that most of them get.
 fn sent(scene: &mut Scene, bill: &Bill, at: i64, truth: Truth) -> Vec<Planned> {
-    let mut plan = vec![Planned {
-        at,
-        truth,
-        step: Step::Invoice(*bill),
-    }];
+    let mut plan = vec![Planned { at, truth, step: Step::Invoice(*bill) }];
     if scene.draw.chance(0.7) {
-        let subject = Subject::Invoice {
-            company: bill.company,
-            serial: bill.serial,
-        };
+        let subject = Subject::Invoice { company: bill.company, serial: bill.serial };
         let found_at = at + disputes::delay(scene, 5 * HOUR, 4 * DAY);
-        plan.push(disputes::verdict(
-            scene,
-            subject,
-            Verdict::Fraud,
-            found_at,
-            truth,
-        ));
+        plan.push(disputes::verdict(scene, subject, Verdict::Fraud, found_at, truth));
     }
     plan
 }

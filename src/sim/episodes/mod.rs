@@ -16,11 +16,7 @@ use super::{Scenario, Truth};
 
 /// The truth about a fraudulent event of that episode.
 fn fraud(scenario: Scenario, episode: u64) -> Truth {
-    Truth {
-        fraud: true,
-        scenario: Some(scenario),
-        episode: Some(episode),
-    }
+    Truth { fraud: true, scenario: Some(scenario), episode: Some(episode) }
 }
 
 /// Begins an episode and says how many fraudulent events it will have; `None` when there is no
@@ -40,8 +36,5 @@ pub(super) fn begin(scene: &mut Scene, scenario: Scenario, at: i64, episode: u64
 /// and counted otherwise.
 fn admit(scene: &mut Scene, plan: &[Planned], fraudulent: u64) -> Option<u64> {
     let planned = plan.iter().filter(|step| step.truth.fraud).count() as u64;
-    scene
-        .schedule
-        .admit(Room::Episode, plan)
-        .then_some(planned + fraudulent)
+    scene.schedule.admit(Room::Episode, plan).then_some(planned + fraudulent)
 }

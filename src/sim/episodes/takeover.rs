@@ -11,10 +11,7 @@ use crate::sim::schedule::Step;
 use crate::sim::{Scenario, chats, payments};
 
 /// Banks settle transfers themselves; there is no network to dispute them at.
-const NOTICE: Notice = Notice {
-    disputed: 0.0,
-    labelled: 0.6,
-};
+const NOTICE: Notice = Notice { disputed: 0.0, labelled: 0.6 };
 
 pub(super) fn begin(scene: &mut Scene, at: i64, episode: u64) -> Option<u64> {
     let truth = fraud(Scenario::AccountTakeover, episode);
@@ -27,21 +24,12 @@ pub(super) fn begin(scene: &mut Scene, at: i64, episode: u64) -> Option<u64> {
     let mut plan = vec![asks];
     if let Step::Message(conversation) = asks.step {
         spoken = conversation.customer_turns();
-        let subject = Subject::Message {
-            account: victim,
-            conversation: conversation.serial,
-            turn: 0,
-        };
+        let subject =
+            Subject::Message { account: victim, conversation: conversation.serial, turn: 0 };
         if scene.draw.chance(0.5) {
             // after the conversation and the transfers are over
             let when = start + disputes::delay(scene, 12 * HOUR, 72 * HOUR);
-            plan.push(disputes::verdict(
-                scene,
-                subject,
-                Verdict::Fraud,
-                when,
-                truth,
-            ));
+            plan.push(disputes::verdict(scene, subject, Verdict::Fraud, when, truth));
         }
     }
     let mut at = start + scene.draw.between(15 * MINUTE, 3 * HOUR);

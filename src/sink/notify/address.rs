@@ -86,10 +86,9 @@ pub(super) fn check_literal(url: &reqwest::Url) -> Result<(), RefusedAddress> {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
-        Ok(address) if !is_public(address) => Err(RefusedAddress {
-            host: host.to_owned(),
-            address,
-        }),
+        Ok(address) if !is_public(address) => {
+            Err(RefusedAddress { host: host.to_owned(), address })
+        }
         _ => Ok(()),
     }
 }
@@ -122,10 +121,9 @@ fn keep(
         found.retain(|found| is_public(found.ip()));
     }
     match refused {
-        Some(refused) if found.is_empty() => Err(RefusedAddress {
-            host: host.to_owned(),
-            address: refused.ip(),
-        }),
+        Some(refused) if found.is_empty() => {
+            Err(RefusedAddress { host: host.to_owned(), address: refused.ip() })
+        }
         _ => Ok(found),
     }
 }
@@ -213,11 +211,7 @@ mod tests {
             let error = check_literal(&refused.parse().unwrap()).expect_err(refused);
             assert!(error.to_string().contains("allow_private"), "{error}");
         }
-        for passed in [
-            "http://1.1.1.1/",
-            "https://example.com/",
-            "http://localhost/",
-        ] {
+        for passed in ["http://1.1.1.1/", "https://example.com/", "http://localhost/"] {
             check_literal(&passed.parse().unwrap()).expect(passed);
         }
     }

@@ -83,14 +83,10 @@ impl Endpoint {
                 why: refused.to_string(),
             })?;
         }
-        let signer = Signer::new(&webhook.secret).map_err(|expected| NotifyError::Secret {
-            webhook: name(),
-            expected,
-        })?;
-        let client = client(webhook, &url).map_err(|error| NotifyError::Client {
-            webhook: name(),
-            why: causes(&error),
-        })?;
+        let signer = Signer::new(&webhook.secret)
+            .map_err(|expected| NotifyError::Secret { webhook: name(), expected })?;
+        let client = client(webhook, &url)
+            .map_err(|error| NotifyError::Client { webhook: name(), why: causes(&error) })?;
         Ok(Endpoint {
             client,
             url,
@@ -110,10 +106,7 @@ impl Endpoint {
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp.to_string())
-            .header(
-                "webhook-signature",
-                self.signer.sign(&id, timestamp, &message.body),
-            )
+            .header("webhook-signature", self.signer.sign(&id, timestamp, &message.body))
             .body(message.body.clone())
             .send()
             .await;
@@ -123,10 +116,7 @@ impl Endpoint {
                 discard(response).await;
                 judge(status, after)
             }
-            Err(error) => Verdict::Failed {
-                failure: self.failure(&error),
-                after: None,
-            },
+            Err(error) => Verdict::Failed { failure: self.failure(&error), after: None },
         }
     }
 
@@ -157,9 +147,7 @@ fn client(webhook: &Webhook, url: &Url) -> Result<Client, reqwest::Error> {
         // attempts are counted here, none happens behind our back
         .retry(reqwest::retry::never())
         .no_proxy()
-        .dns_resolver(Resolver {
-            allow_private: webhook.allow_private,
-        });
+        .dns_resolver(Resolver { allow_private: webhook.allow_private });
     // the client takes its TLS provider from the process: ring, unless somebody chose before
     let ring = rustls::crypto::ring::default_provider();
     if url.scheme() == "https" {
@@ -198,25 +186,16 @@ async fn discard(mut response: Response) {
 }
 
 fn judge(status: StatusCode, after: Option<Duration>) -> Verdict {
-    let failure = |code, note: &str| Failure {
-        code,
-        why: format!("status {}{note}", status.as_u16()),
-    };
+    let failure =
+        |code, note: &str| Failure { code, why: format!("status {}{note}", status.as_u16()) };
     match status.as_u16() {
         200..=299 => Verdict::Delivered,
         300..=399 => Verdict::Refused(failure("redirect", ", a redirect, which is not followed")),
-        429 => Verdict::Failed {
-            failure: failure("throttled", ""),
-            after,
-        },
-        503 => Verdict::Failed {
-            failure: failure("unavailable", ""),
-            after,
-        },
-        408 | 425 | 500..=599 => Verdict::Failed {
-            failure: failure("unavailable", ""),
-            after: None,
-        },
+        429 => Verdict::Failed { failure: failure("throttled", ""), after },
+        503 => Verdict::Failed { failure: failure("unavailable", ""), after },
+        408 | 425 | 500..=599 => {
+            Verdict::Failed { failure: failure("unavailable", ""), after: None }
+        }
         _ => Verdict::Refused(failure("refused", "")),
     }
 }
@@ -299,11 +278,7 @@ mod tests {
         assert_eq!(seconds(" 0 "), Some(0));
         assert_eq!(seconds("99999999999999999999999"), Some(u64::MAX));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
-        assert_eq!(
-            seconds("Sun, 06 Nov 1994 08:49:00 GMT"),
-            Some(0),
-            "in the past"
-        );
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:00 GMT"), Some(0), "in the past");
         for bad in ["", "soon", "-5", "1.5", "Sun, 06 Nov"] {
             assert_eq!(seconds(bad), None, "{bad}");
         }

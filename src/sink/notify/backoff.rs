@@ -30,9 +30,7 @@ impl Backoff {
     /// The longest pause after that many failures in a row, from 1.
     pub(super) fn ceiling(&self, failures: u32) -> Duration {
         let factor = 1u32.checked_shl(failures.saturating_sub(1));
-        self.first
-            .saturating_mul(factor.unwrap_or(u32::MAX))
-            .min(self.max)
+        self.first.saturating_mul(factor.unwrap_or(u32::MAX)).min(self.max)
     }
 
     /// The pause before the next attempt, `None` after the last one. A receiver that said when to
@@ -84,17 +82,13 @@ mod tests {
         assert_eq!(ceilings, doubled);
         assert_eq!(BACKOFF.ceiling(u32::MAX), BACKOFF.max);
         // 0.5 + 1 + … + 512 seconds of pauses and twelve time-outs
-        assert_eq!(
-            BACKOFF.schedule(),
-            Duration::from_millis(1_023_500 + 120_000)
-        );
+        assert_eq!(BACKOFF.schedule(), Duration::from_millis(1_023_500 + 120_000));
 
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut again = ChaCha8Rng::seed_from_u64(1);
         for attempts in 1..12 {
-            let pauses: Vec<Duration> = (0..200)
-                .filter_map(|_| BACKOFF.pause(attempts, None, &mut rng))
-                .collect();
+            let pauses: Vec<Duration> =
+                (0..200).filter_map(|_| BACKOFF.pause(attempts, None, &mut rng)).collect();
             assert_eq!(pauses.len(), 200);
             let ceiling = BACKOFF.ceiling(attempts);
             assert!(pauses.iter().all(|pause| *pause <= ceiling));
@@ -113,10 +107,7 @@ mod tests {
         for _ in 0..100 {
             let asked = Duration::from_secs(30);
             let pause = BACKOFF.pause(5, Some(asked), &mut rng).unwrap();
-            assert!(
-                pause >= asked && pause <= asked + BACKOFF.first,
-                "{pause:?}"
-            );
+            assert!(pause >= asked && pause <= asked + BACKOFF.first, "{pause:?}");
             let pause = BACKOFF.pause(1, Some(Duration::MAX), &mut rng).unwrap();
             assert!(pause >= BACKOFF.max && pause <= BACKOFF.max + BACKOFF.first);
         }

@@ -23,18 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed {
-        failures: u32,
-    },
-    Open {
-        since: Instant,
-        until: Instant,
-        times: u32,
-    },
-    HalfOpen {
-        since: Instant,
-        times: u32,
-    },
+    Closed { failures: u32 },
+    Open { since: Instant, until: Instant, times: u32 },
+    HalfOpen { since: Instant, times: u32 },
 }
 
 /// The breaker of one webhook.
@@ -49,22 +40,14 @@ impl Breaker {
     /// A closed one. The first pause is `pause`; it doubles up to `pause_max`, half a minute at
     /// most.
     pub(super) fn new(pause: Duration, pause_max: Duration) -> Breaker {
-        Breaker {
-            state: State::Closed { failures: 0 },
-            pause,
-            pause_max: pause_max.min(PAUSE_MAX),
-        }
+        Breaker { state: State::Closed { failures: 0 }, pause, pause_max: pause_max.min(PAUSE_MAX) }
     }
 
     /// Whether an attempt may begin now. While half open only one is let through.
     pub(super) fn permit(&mut self, now: Instant) -> bool {
         match self.state {
             State::Closed { .. } => true,
-            State::Open {
-                since,
-                until,
-                times,
-            } if now >= until => {
+            State::Open { since, until, times } if now >= until => {
                 self.state = State::HalfOpen { since, times };
                 true
             }
@@ -83,9 +66,7 @@ impl Breaker {
     pub(super) fn failed(&mut self, now: Instant) -> Option<Duration> {
         let (since, times) = match self.state {
             State::Closed { failures } if failures + 1 < FAILURES_MAX => {
-                self.state = State::Closed {
-                    failures: failures + 1,
-                };
+                self.state = State::Closed { failures: failures + 1 };
                 return None;
             }
             State::Closed { .. } => (now, 0),
@@ -95,11 +76,7 @@ impl Breaker {
         };
         let factor = 1u32.checked_shl(times).unwrap_or(u32::MAX);
         let pause = self.pause.saturating_mul(factor).min(self.pause_max);
-        self.state = State::Open {
-            since,
-            until: now + pause,
-            times,
-        };
+        self.state = State::Open { since, until: now + pause, times };
         Some(pause)
     }
 

@@ -157,11 +157,7 @@ impl Channel {
 
     fn arrived(&mut self, message: Arc<Message>) {
         self.meters.received.increment(1);
-        self.ready.push_back(Errand {
-            message,
-            attempts: 0,
-            arrived: Instant::now(),
-        });
+        self.ready.push_back(Errand { message, attempts: 0, arrived: Instant::now() });
     }
 
     /// What is not under way is left to the next life, which reads it again.
@@ -257,16 +253,11 @@ impl Channel {
         counter!(metric::SINK_ERRORS, "sink" => name.clone(), "code" => failure.code).increment(1);
         tracing::debug!(webhook = name, why = failure.why, "attempt failed");
         if let Some(pause) = self.breaker.failed(Instant::now()) {
-            tracing::warn!(
-                webhook = name,
-                why = failure.why,
-                ?pause,
-                "receiver keeps failing"
-            );
+            tracing::warn!(webhook = name, why = failure.why, ?pause, "receiver keeps failing");
             let why = &failure.why;
-            self.setup.part.not_ready(format!(
-                "the last attempts failed, {why}; asked again in {pause:?}"
-            ));
+            self.setup
+                .part
+                .not_ready(format!("the last attempts failed, {why}; asked again in {pause:?}"));
             self.give_up_overdue(&failure.why);
         }
     }

@@ -70,10 +70,7 @@ impl Channels {
                 pending: 0,
             }
         });
-        Channels {
-            lines: lines.collect(),
-            ended,
-        }
+        Channels { lines: lines.collect(), ended }
     }
 
     /// How many there are.
@@ -129,9 +126,7 @@ impl Channels {
 
     /// Escalations handed over that have not come to an end, by webhook.
     pub(super) fn pending(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.lines
-            .iter()
-            .map(|line| (line.name.as_str(), line.pending))
+        self.lines.iter().map(|line| (line.name.as_str(), line.pending))
     }
 }
 

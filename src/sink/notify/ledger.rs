@@ -48,11 +48,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Begins a partition at its committed position.
     pub(super) fn start(&mut self, partition: u32, committed: i64) {
-        let lane = Lane {
-            entries: VecDeque::new(),
-            position: committed,
-            committed,
-        };
+        let lane = Lane { entries: VecDeque::new(), position: committed, committed };
         self.lanes.insert(partition, lane);
     }
 
@@ -69,11 +65,7 @@ impl Ledger {
             let offset = position.offset;
             let last = lane.entries.back().map(|last| last.offset);
             debug_assert!(last < Some(offset), "{last:?} before {offset}");
-            lane.entries.push_back(Entry {
-                offset,
-                left: ends,
-                bytes,
-            });
+            lane.entries.push_back(Entry { offset, left: ends, bytes });
             self.under_way += 1;
             self.bytes += bytes;
         }
@@ -84,9 +76,7 @@ impl Ledger {
         let Some(lane) = self.lanes.get_mut(&position.partition) else {
             return;
         };
-        let found = lane
-            .entries
-            .binary_search_by_key(&position.offset, |entry| entry.offset);
+        let found = lane.entries.binary_search_by_key(&position.offset, |entry| entry.offset);
         let Some(entry) = found.ok().and_then(|at| lane.entries.get_mut(at)) else {
             return;
         };
@@ -138,11 +128,7 @@ mod tests {
     use super::*;
 
     fn at(partition: u32, offset: i64) -> Position {
-        Position {
-            topic: Topic::Escalations,
-            partition,
-            offset,
-        }
+        Position { topic: Topic::Escalations, partition, offset }
     }
 
     #[test]
@@ -173,10 +159,7 @@ mod tests {
                         .filter(|end| end.partition == position.partition)
                         .map(|end| end.offset)
                         .min();
-                    assert!(
-                        least.is_none_or(|least| position.offset <= least),
-                        "seed {seed}"
-                    );
+                    assert!(least.is_none_or(|least| position.offset <= least), "seed {seed}");
                 }
                 ledger.committed(&due);
                 assert_eq!(ledger.due(), [], "seed {seed}");

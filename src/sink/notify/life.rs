@@ -85,11 +85,7 @@ impl<'a> Life<'a> {
         part: &'a Part,
         seed: u64,
     ) -> Result<Life<'a>, LogError> {
-        let member = Member {
-            group: GROUP.to_owned(),
-            index: 0,
-            count: 1,
-        };
+        let member = Member { group: GROUP.to_owned(), index: 0, count: 1 };
         Ok(Life {
             context,
             targets,
@@ -149,21 +145,14 @@ impl<'a> Life<'a> {
         if self.ledger.is_idle() {
             return limits().poll_wait;
         }
-        limits()
-            .poll_wait
-            .min(due - now)
-            .max(Duration::from_millis(1))
+        limits().poll_wait.min(due - now).max(Duration::from_millis(1))
     }
 
     fn queue(&mut self) {
         for record in self.fetched.drain(..) {
             let position = record.position;
-            self.fetched_to
-                .insert(position.partition, position.offset + 1);
-            self.backlog
-                .entry(position.partition)
-                .or_default()
-                .push_back(record);
+            self.fetched_to.insert(position.partition, position.offset + 1);
+            self.backlog.entry(position.partition).or_default().push_back(record);
         }
     }
 
@@ -176,10 +165,8 @@ impl<'a> Life<'a> {
             // one of each in turn, so that a full partition does not starve the others
             for partition in &was_waiting {
                 if self.ledger.has_room(*partition)
-                    && let Some(record) = self
-                        .backlog
-                        .get_mut(partition)
-                        .and_then(VecDeque::pop_front)
+                    && let Some(record) =
+                        self.backlog.get_mut(partition).and_then(VecDeque::pop_front)
                 {
                     self.hand_over(record)?;
                     took = true;
@@ -324,11 +311,7 @@ impl<'a> Life<'a> {
                 Some(offset) => offset,
                 None => log.beginning(Topic::Escalations, partition)?,
             };
-            starts.push(Position {
-                topic: Topic::Escalations,
-                partition,
-                offset,
-            });
+            starts.push(Position { topic: Topic::Escalations, partition, offset });
             self.ledger.start(partition, offset);
             self.fetched_to.insert(partition, offset);
         }

@@ -264,9 +264,8 @@ fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Resul
         let began = Instant::now();
         // another seed each time, or lives that crash early would all draw the same
         let seed = context.seed.wrapping_add(life << 32);
-        let ended = Life::begin(context, targets, part, seed)
-            .map_err(Crash::from)
-            .and_then(Life::run);
+        let ended =
+            Life::begin(context, targets, part, seed).map_err(Crash::from).and_then(Life::run);
         let crash = match ended {
             Ok(()) => return Ok(()),
             Err(Crash::Log(LogError::Closed)) => return Err(NotifyError::Log(LogError::Closed)),

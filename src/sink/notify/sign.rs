@@ -62,13 +62,11 @@ mod tests {
     #[test]
     fn signatures_agree_with_the_published_vector() {
         // the example of the reference libraries, standard-webhooks/standard-webhooks
-        let signed = signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-            .unwrap()
-            .sign(
-                "msg_p5jXN8AQM9LWM0D4loKWxJek",
-                1_614_265_330,
-                br#"{"test": 2432232314}"#,
-            );
+        let signed = signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            br#"{"test": 2432232314}"#,
+        );
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

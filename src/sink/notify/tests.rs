@@ -34,19 +34,11 @@ const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 fn open(folder: &Path) -> EmbeddedLog {
-    let options = Options {
-        partitions: PARTITIONS,
-        durable: false,
-        pages_max: None,
-    };
+    let options = Options { partitions: PARTITIONS, durable: false, pages_max: None };
     EmbeddedLog::open(folder, &options).unwrap()
 }
 
@@ -70,13 +62,9 @@ fn append(log: &EmbeddedLog, from: usize, to: usize) {
     for i in from..to {
         let partition = u32::try_from(i).unwrap() % PARTITIONS;
         batch
-            .push_with(
-                Topic::Escalations,
-                partition,
-                NOW_MS,
-                b"default/acc",
-                |out| encoder.encode(Contract::Escalation, &escalation(i), out),
-            )
+            .push_with(Topic::Escalations, partition, NOW_MS, b"default/acc", |out| {
+                encoder.encode(Contract::Escalation, &escalation(i), out)
+            })
             .unwrap();
     }
     log.appender().unwrap().append(&batch).unwrap();
@@ -145,12 +133,7 @@ impl Sink {
             record: Arc::new(record),
             seed: 7,
         };
-        Sink {
-            handle: Notify::start(context, webhooks).unwrap(),
-            stop,
-            health,
-            recorded,
-        }
+        Sink { handle: Notify::start(context, webhooks).unwrap(), stop, health, recorded }
     }
 
     fn wait_caught_up(&self) {
@@ -181,11 +164,7 @@ fn committed(log: &EmbeddedLog) -> Vec<Option<i64>> {
 fn dead_letters(log: &EmbeddedLog) -> Vec<DeadLetter> {
     let mut records = Vec::new();
     for partition in 0..PARTITIONS {
-        let mut from = Position {
-            topic: Topic::DeadLetters,
-            partition,
-            offset: 0,
-        };
+        let mut from = Position { topic: Topic::DeadLetters, partition, offset: 0 };
         let end = log.end(Topic::DeadLetters, partition).unwrap();
         while from.offset < end {
             let mut reader = log.reader().unwrap();
@@ -210,16 +189,12 @@ fn check_requests(server: &Server) -> BTreeMap<String, usize> {
         assert_eq!(timestamp, NOW_MS / 1_000);
         let expected = signer.sign(request.id(), timestamp, &request.body);
         assert_eq!(request.headers["webhook-signature"], expected);
-        let (body, times) = bodies
-            .entry(request.id().to_owned())
-            .or_insert_with(|| (request.body.clone(), 0));
+        let (body, times) =
+            bodies.entry(request.id().to_owned()).or_insert_with(|| (request.body.clone(), 0));
         assert_eq!(*body, request.body, "a repeat is the same to the byte");
         *times += 1;
     }
-    bodies
-        .into_iter()
-        .map(|(id, (_, times))| (id, times))
-        .collect()
+    bodies.into_iter().map(|(id, (_, times))| (id, times)).collect()
 }
 
 /// Runs `count` escalations through one webhook to their ends.
@@ -237,9 +212,8 @@ fn run(
     let sink = Sink::start(Arc::new(log.clone()), &runtime, vec![webhook]);
     sink.wait_caught_up();
     let recorded = sink.finish();
-    let ends: Vec<Option<i64>> = (0..PARTITIONS)
-        .map(|partition| log.end(Topic::Escalations, partition).ok())
-        .collect();
+    let ends: Vec<Option<i64>> =
+        (0..PARTITIONS).map(|partition| log.end(Topic::Escalations, partition).ok()).collect();
     assert_eq!(committed(&log), ends);
     (server, log, recorded, folder)
 }

@@ -43,16 +43,12 @@ impl EmbeddedStore {
     /// When they cannot be made.
     pub fn open(database: &Database) -> Result<EmbeddedStore, StoreError> {
         database.write(Box::new(|connection| connection.execute_batch(TABLES)))?;
-        Ok(EmbeddedStore {
-            database: database.clone(),
-        })
+        Ok(EmbeddedStore { database: database.clone() })
     }
 
     /// The store of a folder that somebody else writes.
     pub fn read_only(database: &Database) -> EmbeddedStore {
-        EmbeddedStore {
-            database: database.clone(),
-        }
+        EmbeddedStore { database: database.clone() }
     }
 
     fn read<T>(
@@ -74,8 +70,7 @@ fn each<R>(
     insert: impl Fn(&mut rusqlite::CachedStatement<'_>, &R) -> rusqlite::Result<usize>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
-    rows.iter()
-        .try_for_each(|row| insert(&mut statement, row).map(|_| ()))
+    rows.iter().try_for_each(|row| insert(&mut statement, row).map(|_| ()))
 }
 
 fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
@@ -126,14 +121,7 @@ fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
     each(connection, sql, &rows.deliveries, |statement, row| {
         let id = row.escalation_id.as_bytes().as_slice();
         let at = row.updated_at.0;
-        statement.execute(params![
-            id,
-            row.channel,
-            row.status,
-            row.attempts,
-            at,
-            row.detail
-        ])
+        statement.execute(params![id, row.channel, row.status, row.attempts, at, row.detail])
     })
 }
 
@@ -143,22 +131,20 @@ fn uuid_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
 
 impl Store for EmbeddedStore {
     fn write(&self, rows: Rows) -> Result<(), StoreError> {
-        self.database
-            .write(Box::new(move |connection| write(connection, &rows)))
-            .map_err(|error| match error {
+        self.database.write(Box::new(move |connection| write(connection, &rows))).map_err(|error| {
+            match error {
                 LogError::Sqlite { source, .. } => {
                     StoreError::Embedded(self.database.error("store decisions", source))
                 }
                 other => StoreError::Embedded(other),
-            })
+            }
+        })
     }
 
     fn decision(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT record FROM decision WHERE decision_id = ?1";
         self.read("read a decision", |connection| {
-            connection
-                .query_row(sql, [id.as_bytes().as_slice()], |row| row.get(0))
-                .optional()
+            connection.query_row(sql, [id.as_bytes().as_slice()], |row| row.get(0)).optional()
         })
     }
 
@@ -176,9 +162,7 @@ impl Store for EmbeddedStore {
             let mut statement = connection.prepare(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = statement
-                .query_map(params![tenant, account_id, before.0, limit], |row| {
-                    row.get(0)
-                })?;
+                .query_map(params![tenant, account_id, before.0, limit], |row| row.get(0))?;
             rows.collect()
         })
     }
@@ -190,9 +174,8 @@ impl Store for EmbeddedStore {
             let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
             let mut statement = connection.prepare(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![after, limit], |row| {
-                Ok((uuid_of(row, 0)?, row.get(1)?))
-            })?;
+            let rows = statement
+                .query_map(params![after, limit], |row| Ok((uuid_of(row, 0)?, row.get(1)?)))?;
             rows.collect()
         })
     }
@@ -234,20 +217,13 @@ mod tests {
     #[test]
     fn writing_twice_changes_nothing_and_the_first_record_wins() {
         let folder = tempfile::tempdir().unwrap();
-        let log = EmbeddedLog::open(
-            folder.path(),
-            &Options {
-                durable: false,
-                ..Options::default()
-            },
-        );
+        let log =
+            EmbeddedLog::open(folder.path(), &Options { durable: false, ..Options::default() });
         let log = log.unwrap();
         let store = EmbeddedStore::open(log.database()).unwrap();
         let id = Uuid::from_u128(7);
         let rows = Rows {
-            decisions: (1..=5)
-                .map(|n| row(n, if n < 4 { "a" } else { "b" }, n as i64))
-                .collect(),
+            decisions: (1..=5).map(|n| row(n, if n < 4 { "a" } else { "b" }, n as i64)).collect(),
             escalations: vec![EscalationRow {
                 escalation_id: id,
                 decision_id: Uuid::from_u128(1),
@@ -280,16 +256,9 @@ mod tests {
         let mut again = rows;
         again.decisions[0].record = vec![9];
         store.write(again).unwrap();
-        let expected = Counts {
-            decisions: 5,
-            escalations: 1,
-            delivered: 1,
-        };
+        let expected = Counts { decisions: 5, escalations: 1, delivered: 1 };
         assert_eq!(store.counts().unwrap(), expected);
-        assert_eq!(
-            store.decision(Uuid::from_u128(1)).unwrap(),
-            Some(1u128.to_le_bytes().to_vec())
-        );
+        assert_eq!(store.decision(Uuid::from_u128(1)).unwrap(), Some(1u128.to_le_bytes().to_vec()));
         assert_eq!(store.decision(Uuid::from_u128(99)).unwrap(), None);
         let newest = store.decisions_of("default", "a", Millis(3), 10).unwrap();
         assert_eq!(newest, [2u128.to_le_bytes(), 1u128.to_le_bytes()]);

@@ -117,11 +117,7 @@ fn pump_again(log: &Arc<dyn Log>, store: &dyn Store, part: &Part, stop: &Stop) {
 }
 
 fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<(), Crash> {
-    let member = Member {
-        group: GROUP.to_owned(),
-        index: 0,
-        count: 1,
-    };
+    let member = Member { group: GROUP.to_owned(), index: 0, count: 1 };
     let mut consumer = log.consumer(&member, &TOPICS)?;
     let mut records = Vec::new();
     while !stop.is_stopped() {
@@ -153,11 +149,7 @@ fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogErro
                 Some(offset) => offset,
                 None => log.beginning(topic, partition)?,
             };
-            positions.push(Position {
-                topic,
-                partition,
-                offset,
-            });
+            positions.push(Position { topic, partition, offset });
         }
     }
     Ok(positions)
@@ -178,10 +170,7 @@ fn store_chunk(
     let mut positions: Vec<Position> = Vec::new();
     for record in records {
         add(record, &mut rows)?;
-        let next = Position {
-            offset: record.position.offset + 1,
-            ..record.position
-        };
+        let next = Position { offset: record.position.offset + 1, ..record.position };
         let same =
             |known: &&mut Position| (known.topic, known.partition) == (next.topic, next.partition);
         match positions.iter_mut().find(same) {
@@ -244,9 +233,7 @@ fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
 }
 
 fn add_rollup(position: Position, rollup: Rollup, rows: &mut Rows) {
-    let Position {
-        partition, offset, ..
-    } = position;
+    let Position { partition, offset, .. } = position;
     let outcomes = rollup.outcomes.into_iter().map(|entry| RollupRow {
         partition,
         offset,

@@ -35,14 +35,10 @@ fn killed_at_any_commit_it_delivers_everything_at_least_once_with_the_same_body(
             });
             sink.stop.stop();
             sink.handle.join().unwrap();
-            let all: i64 = (0..PARTITIONS)
-                .map(|p| log.end(Topic::Escalations, p).unwrap())
-                .sum();
+            let all: i64 = (0..PARTITIONS).map(|p| log.end(Topic::Escalations, p).unwrap()).sum();
             check_requests(&server);
             let seen = server.seen();
-            let taken = seen
-                .iter()
-                .filter(|seen| seen.nth > 0 || seen.body.len() % 3 > 0);
+            let taken = seen.iter().filter(|seen| seen.nth > 0 || seen.body.len() % 3 > 0);
             let before: HashSet<&str> = taken.map(server::Request::id).collect();
             // whatever is committed was delivered
             for (partition, at) in committed(&log).into_iter().enumerate() {
@@ -56,11 +52,7 @@ fn killed_at_any_commit_it_delivers_everything_at_least_once_with_the_same_body(
             sink.wait_caught_up();
             sink.finish();
             let times = check_requests(&server);
-            assert_eq!(
-                times.len() as i64,
-                all,
-                "{step:?} {after}: none lost, none invented"
-            );
+            assert_eq!(times.len() as i64, all, "{step:?} {after}: none lost, none invented");
             assert_eq!(dead_letters(&log), []);
         }
     }
@@ -78,9 +70,7 @@ fn a_log_that_fails_now_and_then_only_repeats() {
         let failures = Arc::clone(&failed);
         let faults = Faults::new(move |_, _| {
             let mut drawn = drawn.lock().unwrap();
-            *drawn = drawn
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            *drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let fail = (*drawn >> 33).is_multiple_of(4) && failures.load(Ordering::SeqCst) < 4;
             failures.fetch_add(usize::from(fail), Ordering::SeqCst);
             fail
@@ -88,10 +78,7 @@ fn a_log_that_fails_now_and_then_only_repeats() {
         let flaky: Arc<dyn Log> = Arc::new(log.clone().with_faults(faults));
         let sink = Sink::start(flaky, &runtime, vec![webhook("ops", server.url("/"))]);
         sink.wait_caught_up();
-        assert!(
-            failed.load(Ordering::SeqCst) > 0,
-            "seed {seed}: nothing failed"
-        );
+        assert!(failed.load(Ordering::SeqCst) > 0, "seed {seed}: nothing failed");
         sink.finish();
         assert_eq!(check_requests(&server).len(), 200, "seed {seed}");
     }
@@ -133,26 +120,18 @@ fn a_stop_commits_what_was_delivered_and_leaves_the_rest() {
     append(&log, 0, 100);
     // the last ten of each partition do not get through
     let stuck: HashSet<String> = (80..100).map(id).collect();
-    let server = Server::start(runtime.handle(), move |request| {
-        match stuck.contains(request.id()) {
+    let server =
+        Server::start(runtime.handle(), move |request| match stuck.contains(request.id()) {
             true => Answer::Status(500),
             false => Answer::Status(200),
-        }
-    });
+        });
     let mut webhook = webhook("ops", server.url("/"));
-    (
-        webhook.attempts_max,
-        webhook.backoff_ms,
-        webhook.backoff_max_ms,
-    ) = (9, 60_000, 60_000);
+    (webhook.attempts_max, webhook.backoff_ms, webhook.backoff_max_ms) = (9, 60_000, 60_000);
     let sink = Sink::start(Arc::new(log.clone()), &runtime, vec![webhook]);
     until("what gets through is there", || server.count() >= 90);
     let began = Instant::now();
     let recorded = sink.finish();
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "not until the retries are over"
-    );
+    assert!(began.elapsed() < Duration::from_secs(2), "not until the retries are over");
     assert_eq!(recorded.len(), 80);
     assert_eq!(committed(&log), [Some(40), Some(40)]);
     assert_eq!(dead_letters(&log), []);

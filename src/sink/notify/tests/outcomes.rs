@@ -22,22 +22,13 @@ fn each_escalation_is_delivered_once_signed_and_recorded() {
     assert_eq!(body["data"]["event_time"], "2023-11-14T22:13:19.123Z");
     assert_eq!(body["data"]["reasons"][0]["code"], "VELOCITY");
 
-    let ids: HashSet<String> = recorded
-        .iter()
-        .map(|delivery| delivery.escalation_id.to_string())
-        .collect();
+    let ids: HashSet<String> =
+        recorded.iter().map(|delivery| delivery.escalation_id.to_string()).collect();
     assert_eq!((recorded.len(), ids.len()), (300, 300));
     for delivery in recorded {
-        let got = (
-            delivery.channel.as_str(),
-            delivery.status,
-            delivery.attempts,
-        );
+        let got = (delivery.channel.as_str(), delivery.status, delivery.attempts);
         assert_eq!(got, ("ops", Status::Delivered, 1));
-        assert_eq!(
-            (delivery.updated_at_ms, delivery.detail.as_str()),
-            (NOW_MS, "")
-        );
+        assert_eq!((delivery.updated_at_ms, delivery.detail.as_str()), (NOW_MS, ""));
     }
 }
 
@@ -141,26 +132,15 @@ fn what_is_refused_for_good_is_a_dead_letter_at_once() {
         assert_eq!(letter.message, message);
         let source = (letter.topic.as_str(), letter.partition, letter.offset);
         assert_eq!(source, ("escalations", 1, 0));
-        assert_eq!(
-            (letter.stage.as_str(), letter.code.as_str()),
-            ("notify", "undeliverable")
-        );
-        assert_eq!(
-            (letter.timestamp, letter.failed_at),
-            (Millis(NOW_MS), Millis(NOW_MS))
-        );
+        assert_eq!((letter.stage.as_str(), letter.code.as_str()), ("notify", "undeliverable"));
+        assert_eq!((letter.timestamp, letter.failed_at), (Millis(NOW_MS), Millis(NOW_MS)));
         let kept = letter.payload.as_deref().unwrap();
         let kept: Escalation<'_> = decode_own(Contract::Escalation, kept).unwrap();
         assert_eq!(kept, escalation(1));
-        let failed: Vec<&Delivery> = recorded
-            .iter()
-            .filter(|delivery| delivery.status == Status::Undeliverable)
-            .collect();
+        let failed: Vec<&Delivery> =
+            recorded.iter().filter(|delivery| delivery.status == Status::Undeliverable).collect();
         assert_eq!(failed.len(), 1);
-        assert_eq!(
-            (failed[0].detail.as_str(), failed[0].attempts),
-            (message.as_str(), 1)
-        );
+        assert_eq!((failed[0].detail.as_str(), failed[0].attempts), (message.as_str(), 1));
     }
 }
 
@@ -206,10 +186,7 @@ fn dead_letters_show_neither_query_nor_secret_whatever_the_failure() {
     assert!(message.contains("refused"), "{message}");
     assert!(message.ends_with("gave up after 2 attempts"), "{message}");
     let shown = format!("{letters:?} {recorded:?}");
-    assert!(
-        !shown.contains("hunter2") && !shown.contains("whsec"),
-        "{shown}"
-    );
+    assert!(!shown.contains("hunter2") && !shown.contains("whsec"), "{shown}");
 }
 
 #[test]
@@ -231,10 +208,7 @@ fn what_is_no_escalation_is_a_dead_letter_and_stops_nobody() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].partition, letters[0].offset), (0, 1));
     let message = &letters[0].message;
-    assert!(
-        message.starts_with("cannot be read as an escalation: "),
-        "{message}"
-    );
+    assert!(message.starts_with("cannot be read as an escalation: "), "{message}");
     assert_eq!(committed(&log), [Some(3), Some(2)]);
 }
 
@@ -244,8 +218,5 @@ fn an_endless_answer_is_delivered_and_not_read() {
     let (server, _log, recorded, _folder) = run(40, |_| (), |_| Answer::Endless(200));
     assert_eq!(check_requests(&server).len(), 40);
     assert_eq!(recorded.len(), 40);
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "not until the time-out"
-    );
+    assert!(began.elapsed() < Duration::from_secs(5), "not until the time-out");
 }

@@ -112,11 +112,7 @@ fn one_that_is_retried_lets_later_ones_go_on_but_nothing_is_committed_past_it() 
     sink.wait_caught_up();
     let times = check_requests(&server);
     assert!(times[&id(1_000)] > 1);
-    assert!(
-        times
-            .iter()
-            .all(|(id, n)| *n == 1 || *id == self::id(1_000))
-    );
+    assert!(times.iter().all(|(id, n)| *n == 1 || *id == self::id(1_000)));
     assert_eq!(committed(&log), [Some(1_500), Some(1_500)]);
     assert_eq!(sink.finish().len(), 3_000);
     assert_eq!(dead_letters(&log), []);
@@ -130,11 +126,9 @@ fn every_webhook_gets_every_escalation_and_the_slowest_decides_what_is_committed
     let open_again = Arc::new(AtomicBool::new(false));
     let opened = Arc::clone(&open_again);
     let quick = Server::start(runtime.handle(), |_| Answer::Status(200));
-    let slow = Server::start(runtime.handle(), move |_| {
-        match opened.load(Ordering::SeqCst) {
-            true => Answer::Status(200),
-            false => Answer::Status(503),
-        }
+    let slow = Server::start(runtime.handle(), move |_| match opened.load(Ordering::SeqCst) {
+        true => Answer::Status(200),
+        false => Answer::Status(503),
     });
     let mut patient = webhook("slow", slow.url("/"));
     (patient.attempts_max, patient.backoff_max_ms) = (1_000, 50);
@@ -143,29 +137,12 @@ fn every_webhook_gets_every_escalation_and_the_slowest_decides_what_is_committed
     until("the quick one has all", || quick.count() == 100);
     until("the breaker of the slow one is open", || {
         let parts = sink.health.not_ready();
-        parts
-            .iter()
-            .any(|(part, why)| part == "notify/slow" && why.contains("503"))
+        parts.iter().any(|(part, why)| part == "notify/slow" && why.contains("503"))
     });
-    let parts: Vec<String> = sink
-        .health
-        .not_ready()
-        .into_iter()
-        .map(|(p, _)| p)
-        .collect();
-    assert_eq!(
-        parts,
-        ["notify/slow"],
-        "the sink and the other webhook are well"
-    );
+    let parts: Vec<String> = sink.health.not_ready().into_iter().map(|(p, _)| p).collect();
+    assert_eq!(parts, ["notify/slow"], "the sink and the other webhook are well");
     assert_eq!(committed(&log), [Some(0), Some(0)]);
-    assert!(
-        sink.recorded
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|d| d.channel == "quick")
-    );
+    assert!(sink.recorded.lock().unwrap().iter().all(|d| d.channel == "quick"));
     open_again.store(true, Ordering::SeqCst);
     sink.wait_caught_up();
     assert_eq!(sink.health.not_ready(), [], "ready again");
@@ -173,10 +150,7 @@ fn every_webhook_gets_every_escalation_and_the_slowest_decides_what_is_committed
     assert_eq!(check_requests(&slow).len(), 100);
     assert_eq!(quick.count(), 100);
     let recorded = sink.finish();
-    let keys: HashSet<_> = recorded
-        .iter()
-        .map(|d| (d.escalation_id, &d.channel))
-        .collect();
+    let keys: HashSet<_> = recorded.iter().map(|d| (d.escalation_id, &d.channel)).collect();
     assert_eq!((recorded.len(), keys.len()), (200, 200));
 }
 
@@ -206,35 +180,23 @@ fn while_a_receiver_is_down_no_more_is_fetched_than_a_window_and_two_polls() {
     append(&log, 0, 50_000);
     let up = Arc::new(AtomicBool::new(false));
     let is_up = Arc::clone(&up);
-    let server = Server::start(runtime.handle(), move |_| {
-        match is_up.load(Ordering::SeqCst) {
-            true => Answer::Status(200),
-            false => Answer::Reset,
-        }
+    let server = Server::start(runtime.handle(), move |_| match is_up.load(Ordering::SeqCst) {
+        true => Answer::Status(200),
+        false => Answer::Reset,
     });
-    let counting = Counting {
-        log: log.clone(),
-        records: Arc::default(),
-        largest_poll: Arc::default(),
-    };
-    let (records, largest_poll) = (
-        Arc::clone(&counting.records),
-        Arc::clone(&counting.largest_poll),
-    );
+    let counting =
+        Counting { log: log.clone(), records: Arc::default(), largest_poll: Arc::default() };
+    let (records, largest_poll) =
+        (Arc::clone(&counting.records), Arc::clone(&counting.largest_poll));
     let mut webhook = webhook("ops", server.url("/"));
     (webhook.attempts_max, webhook.backoff_max_ms) = (1_000, 100);
     let sink = Sink::start(Arc::new(counting), &runtime, vec![webhook]);
-    until("the window is full", || {
-        records.load(Ordering::SeqCst) >= WINDOW_RECORDS
-    });
+    until("the window is full", || records.load(Ordering::SeqCst) >= WINDOW_RECORDS);
     // long enough for many polls, were they not paused
     Stop::default().wait(Duration::from_millis(700));
     let bound = WINDOW_RECORDS + 2 * largest_poll.load(Ordering::SeqCst);
     let fetched = records.load(Ordering::SeqCst);
-    assert!(
-        fetched <= bound,
-        "{fetched} of 50,000 fetched, expected at most {bound}"
-    );
+    assert!(fetched <= bound, "{fetched} of 50,000 fetched, expected at most {bound}");
     assert!(bound < 5_000, "{bound}");
     assert_eq!(committed(&log), [Some(0), Some(0)]);
     assert_eq!(dead_letters(&log), []);

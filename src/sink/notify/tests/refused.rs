@@ -25,10 +25,7 @@ fn private_addresses_are_refused_unless_allowed() {
     assert_eq!(refused.to_string(), expected);
 
     // a name is looked up at each attempt
-    let mut named = webhook(
-        "ops",
-        format!("http://localhost:{}/", server.address.port()),
-    );
+    let mut named = webhook("ops", format!("http://localhost:{}/", server.address.port()));
     (named.allow_private, named.attempts_max) = (false, 2);
     let sink = Sink::start(Arc::new(log.clone()), &runtime, vec![named.clone()]);
     sink.wait_caught_up();
@@ -62,9 +59,7 @@ fn webhooks_that_can_never_work_are_refused_at_the_start_without_showing_secrets
             record: Arc::new(|_| Ok(())),
             seed: 7,
         };
-        let error = Notify::start(context, vec![webhook])
-            .unwrap_err()
-            .to_string();
+        let error = Notify::start(context, vec![webhook]).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains("webhook ops: "), "{error}");
         error

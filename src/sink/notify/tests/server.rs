@@ -47,9 +47,7 @@ impl Server {
         runtime: &Handle,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Server {
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (all, answer): (_, Arc<Answers>) = (Arc::clone(&seen), Arc::new(answer));
@@ -58,11 +56,7 @@ impl Server {
                 tokio::spawn(serve(stream, Arc::clone(&all), Arc::clone(&answer)));
             }
         });
-        Server {
-            address,
-            seen,
-            task,
-        }
+        Server { address, seen, task }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -158,11 +152,6 @@ fn parse(bytes: &[u8]) -> Option<(Request, usize)> {
         .collect();
     let length: usize = headers["content-length"].parse().unwrap();
     let body = bytes.get(end..end + length)?.to_vec();
-    let request = Request {
-        path,
-        headers,
-        body,
-        nth: 0,
-    };
+    let request = Request { path, headers, body, nth: 0 };
     Some((request, end + length))
 }
