@@ -34,6 +34,8 @@ impl std::fmt::Display for Refusal {
 pub const PANICKED: Refusal = Refusal { stage: "panic", code: "panicked" };
 /// An escalation nobody took.
 pub const UNDELIVERABLE: Refusal = Refusal { stage: "notify", code: "undeliverable" };
+/// A writer that was not known when its record was read.
+pub const UNKNOWN: Refusal = Refusal { stage: "decode", code: "unknown_schema" };
 const CONFLICT: Refusal = Refusal { stage: "dedupe", code: "conflicting_duplicate" };
 
 /// What a decision must repeat of its event.

@@ -54,6 +54,10 @@ struct Cli {
     /// ones are other writers
     #[arg(long, value_name = "DIR", default_value = "schemas")]
     schemas: Vec<PathBuf>,
+    /// Folder of .avsc files that became known on the way: records written with them were refused
+    /// as unknown_schema before, and are decided about after that; may be repeated
+    #[arg(long, value_name = "DIR")]
+    late_schemas: Vec<PathBuf>,
     /// Entries of a dedupe ring
     #[arg(long, value_name = "N", default_value_t = 64)]
     dedupe_ids: usize,
@@ -92,7 +96,7 @@ fn main() -> ExitCode {
 }
 
 fn judge(cli: &Cli) -> Result<Report, Unreadable> {
-    let schemas = Schemas::load(&cli.schemas)?;
+    let schemas = Schemas::load(&cli.schemas, &cli.late_schemas)?;
     let options = Options {
         data: cli.data.clone(),
         horizon: Horizon { ids: cli.dedupe_ids, age_max_ms: i64::from(cli.dedupe_hours) * HOUR_MS },

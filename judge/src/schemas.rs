@@ -1,5 +1,6 @@
 //! The schema files: contracts, and whatever other writers there are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use apache_avro::reader::datum::GenericDatumReader;
@@ -68,6 +69,8 @@ const FIELDS: [(&str, &[&str]); 4] = [
 #[derive(Debug)]
 pub struct Schemas {
     known: Vec<Known>,
+    /// writers that were not known at first
+    late: HashSet<Fingerprint>,
 }
 
 #[derive(Debug)]
@@ -83,9 +86,15 @@ impl Schemas {
     ///
     /// # Errors
     /// When a file cannot be read or a contract is missing.
-    pub fn load(folders: &[PathBuf]) -> Result<Schemas, Unreadable> {
+    pub fn load(folders: &[PathBuf], late_folders: &[PathBuf]) -> Result<Schemas, Unreadable> {
         let mut known: Vec<Known> = Vec::new();
-        for folder in folders {
+        let mut late = HashSet::new();
+        for folder in late_folders {
+            for path in files_of(folder)? {
+                late.insert(load_one(&path)?.fingerprint);
+            }
+        }
+        for folder in folders.iter().chain(late_folders) {
             for path in files_of(folder)? {
                 let found = load_one(&path)?;
                 // of two with one canonical form the contract goes first: the bytes are the same
@@ -94,12 +103,17 @@ impl Schemas {
                 }
             }
         }
-        let schemas = Schemas { known };
+        let schemas = Schemas { known, late };
         for topic in Topic::ALL {
             schemas.contract(topic)?;
         }
         schemas.require_fields()?;
         Ok(schemas)
+    }
+
+    /// Whether records of this writer may have been refused before it became known.
+    pub fn is_late(&self, fingerprint: &Fingerprint) -> bool {
+        self.late.contains(fingerprint)
     }
 
     fn require_fields(&self) -> Result<(), Unreadable> {

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::avro::{Fields, text};
+use crate::avro::{Fields, fingerprint_of, text};
 use crate::cards;
 use crate::contract::{SCORE, Topic};
 use crate::error::Unreadable;
-use crate::expect::{Identity, PANICKED, Refusal, Rings, admit};
+use crate::expect::{Identity, PANICKED, Refusal, Rings, UNKNOWN, admit};
 use crate::log::LogRecord;
 use crate::report::{Check, Report};
 
@@ -142,9 +142,9 @@ pub(super) struct Letters {
 }
 
 impl Letters {
-    fn panicked(&self, record: &LogRecord) -> bool {
+    fn has(&self, record: &LogRecord, refusal: Refusal) -> bool {
         let letters = self.by_source.get(&(record.topic, record.offset));
-        letters.is_some_and(|letters| letters.iter().any(|letter| letter.is(PANICKED)))
+        letters.is_some_and(|letters| letters.iter().any(|letter| letter.is(refusal)))
     }
 
     /// Takes out the dead letters that name `record`, checks them and says how many there were.
@@ -297,6 +297,11 @@ fn expect(
     let Some(decoder) = part.case.decoders.get(&record.topic) else {
         return (Ending::Unread, None);
     };
+    // once refused, for ever refused: only a requeued copy is decided about
+    let late = part.case.schemas.is_late(&fingerprint_of(&record.payload));
+    if late && letters.has(record, UNKNOWN) {
+        return (Ending::Refused, Some(UNKNOWN));
+    }
     let event = match admit(decoder, record) {
         Ok(event) => event,
         Err(refusal) => return (Ending::Refused, Some(refusal)),
@@ -305,7 +310,7 @@ fn expect(
     match seen {
         Seen::Same => (Ending::Duplicate, None),
         Seen::Other => (Ending::Refused, seen.refusal()),
-        Seen::Never if letters.panicked(record) => (Ending::Panicked, Some(PANICKED)),
+        Seen::Never if letters.has(record, PANICKED) => (Ending::Panicked, Some(PANICKED)),
         Seen::Never => {
             rings.enter(&event, &record.payload);
             match record.topic {
