@@ -305,7 +305,8 @@ fn ring(between: usize, repeat_is: &str) -> World {
     match repeat_is {
         "duplicate" => drop(world.send(&first)),
         "conflict" => {
-            drop(world.refused(&first.with("mcc", text("5411")), "dedupe", "conflicting_duplicate"))
+            let _place =
+                world.refused(&first.with("mcc", text("5411")), "dedupe", "conflicting_duplicate");
         }
         _ => drop(world.decided(&first, "BLOCK", &["velocity"])),
     }

@@ -109,7 +109,7 @@ impl Replay {
         let clock = Clock::system();
         let mut bad = 0;
         let mut last_row = progress.row;
-        while let Some(row) = rows.next() {
+        for row in rows.by_ref() {
             let Mapped { event, row, bytes_read } = match row {
                 Ok(mapped) => mapped,
                 Err(error) => {

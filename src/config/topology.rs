@@ -285,12 +285,11 @@ impl Checker<'_> {
         Problem::new(Place::span(self.path, self.text, at.span()), message)
     }
 
-    fn range<T: PartialOrd + std::fmt::Display>(
+    fn range<T: PartialOrd + Copy + std::fmt::Display>(
         &self,
         name: &str,
         value: &Spanned<T>,
-        least: T,
-        most: T,
+        (least, most): (T, T),
         problems: &mut Vec<Problem>,
     ) {
         let found = value.get_ref();
@@ -301,17 +300,17 @@ impl Checker<'_> {
     }
 
     fn ranges(&self, file: &File, problems: &mut Vec<Problem>) {
-        self.range("partitions", &file.embedded.partitions, 1, 1_024, problems);
+        self.range("partitions", &file.embedded.partitions, (1, 1_024), problems);
         let worker = &file.worker;
-        self.range("count", &worker.count, 1, 64, problems);
-        self.range("commit_interval_ms", &worker.commit_interval_ms, 0, 10_000, problems);
-        self.range("batch_records_max", &worker.batch_records_max, 1, 100_000, problems);
-        self.range("batch_bytes_max", &worker.batch_bytes_max, 64 << 10, 64 << 20, problems);
-        self.range("ids", &file.dedupe.ids, 1, 10_000, problems);
-        self.range("hours", &file.dedupe.hours, 1, 24 * 366, problems);
-        self.range("share_percent", &file.poison.share_percent, 0.01, 100.0, problems);
-        self.range("window", &file.poison.window, 100, 1_000_000, problems);
-        self.range("run", &file.poison.run, 1, 1_000_000, problems);
+        self.range("count", &worker.count, (1, 64), problems);
+        self.range("commit_interval_ms", &worker.commit_interval_ms, (0, 10_000), problems);
+        self.range("batch_records_max", &worker.batch_records_max, (1, 100_000), problems);
+        self.range("batch_bytes_max", &worker.batch_bytes_max, (64 << 10, 64 << 20), problems);
+        self.range("ids", &file.dedupe.ids, (1, 10_000), problems);
+        self.range("hours", &file.dedupe.hours, (1, 24 * 366), problems);
+        self.range("share_percent", &file.poison.share_percent, (0.01, 100.0), problems);
+        self.range("window", &file.poison.window, (100, 1_000_000), problems);
+        self.range("run", &file.poison.run, (1, 1_000_000), problems);
     }
 
     fn webhooks(

@@ -98,7 +98,7 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
                 }
             }
             Err(error) => {
-                tracing::error!(position = %record.position, %error, "unreadable dead letter")
+                tracing::error!(position = %record.position, %error, "unreadable dead letter");
             }
         }
     })?;

@@ -218,7 +218,7 @@ impl<'a> Life<'a> {
 
     fn commit_if_due(&mut self) -> Result<(), Crash> {
         if let Some(committed) = self.committer.wait(Duration::ZERO)? {
-            self.committed(committed);
+            self.committed(&committed);
         }
         if self.batch.is_empty() {
             return Ok(());
@@ -231,7 +231,7 @@ impl<'a> Life<'a> {
             let nap = if full { limits().commit_deadline } else { COMMIT_NAP };
             if full || idle {
                 match self.committer.wait(nap)? {
-                    Some(committed) => self.committed(committed),
+                    Some(committed) => self.committed(&committed),
                     None if full => return Err(commit_timeout()),
                     None => {}
                 }
@@ -252,8 +252,8 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn committed(&mut self, committed: Committed) {
-        self.reporter.committed(&committed, self.processor.states(), self.context.clock.now_ms());
+    fn committed(&mut self, committed: &Committed) {
+        self.reporter.committed(committed, self.processor.states(), self.context.clock.now_ms());
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.
@@ -265,7 +265,7 @@ impl<'a> Life<'a> {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.committer.wait(left)? {
-                Some(committed) => self.committed(committed),
+                Some(committed) => self.committed(&committed),
                 None => return Err(commit_timeout()),
             }
         }

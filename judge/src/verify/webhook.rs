@@ -154,7 +154,7 @@ fn read_deliveries(log: &SqliteLog, report: &mut Report) -> Result<Deliveries, U
         match Id::try_from(id.as_slice()) {
             Ok(id) => deliveries.entry(id).or_default().push(status),
             Err(_) => {
-                report.fail(Check::Webhooks, || "the id of a delivery is not 16 bytes".to_owned())
+                report.fail(Check::Webhooks, || "the id of a delivery is not 16 bytes".to_owned());
             }
         }
     }

@@ -108,7 +108,7 @@ impl Database {
         let loop_folder = folder.to_owned();
         let thread = std::thread::Builder::new()
             .name("weir-writer".into())
-            .spawn(move || write_loop(connection, &queue, &loop_ends, &loop_folder))
+            .spawn(move || write_loop(&connection, &queue, &loop_ends, &loop_folder))
             .map_err(|source| LogError::Io {
                 doing: "start the writer of",
                 path: folder.display().to_string(),
@@ -400,12 +400,17 @@ fn sqlite(folder: &Path, doing: &'static str, source: rusqlite::Error) -> LogErr
     }
 }
 
-fn write_loop(connection: Connection, queue: &Receiver<(Job, Answer)>, ends: &Ends, folder: &Path) {
+fn write_loop(
+    connection: &Connection,
+    queue: &Receiver<(Job, Answer)>,
+    ends: &Ends,
+    folder: &Path,
+) {
     // ends when every handle is gone and what they handed in is written
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
         jobs.extend(queue.try_iter().take(QUEUE_MAX));
-        write_group(&connection, jobs, ends, folder);
+        write_group(connection, jobs, ends, folder);
     }
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "could not fold the write-ahead log into the data file");

@@ -1,0 +1,39 @@
+# The one door: everything that is done to weir is done through a recipe here.
+
+CARGO ?= cargo
+DATA_SETS ?= ../shared/data
+
+.PHONY: demo test lint unit prove crash bench
+
+## decisions on simulated events, with a page at http://127.0.0.1:8080/
+demo:
+	$(CARGO) run --release -- demo
+
+## everything: format, lints, unit and property tests, crash points, proofs on real input
+test: lint unit prove
+
+## format, clippy, licences
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
+
+## unit, property and integration tests, with 2,000 seeded crash runs
+unit:
+	WEIR_CRASH_RUNS=2000 $(CARGO) test --workspace
+
+## the judge's proofs through the release build; the mixed input needs the public data sets
+prove:
+	load-tests/poison.sh
+	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
+	else echo "no data sets in $(DATA_SETS): load-tests/mixed.sh skipped"; fi
+
+## 20,000 seeded crash runs
+crash:
+	WEIR_CRASH_RUNS=all $(CARGO) test --release --lib stage::tests::a_crash -- --nocapture
+
+## CPU time of each step and memory per account
+bench:
+	$(CARGO) bench --bench steps
