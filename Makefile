@@ -17,7 +17,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-	  $(CARGO) deny --offline check bans licenses sources; \
+	  $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
 
 ## unit, property and integration tests, with 2,000 seeded crash runs

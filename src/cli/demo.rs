@@ -22,6 +22,8 @@ use crate::telemetry::{Clock, Stop};
 /// How long before now the simulated history begins: long enough to run for hours at many times
 /// the speed of life.
 const HISTORY_MS: i64 = 365 * 86_400_000;
+/// More fraud than anybody would survive, so that there is something to see within seconds.
+const FRAUD_SHARE: f64 = 0.05;
 /// Events appended at once at the most.
 const BATCH_MAX: usize = 1_000;
 
@@ -198,8 +200,12 @@ struct Feeder {
 impl Feeder {
     /// Feeds events until a stop is wanted, the first `already` of the world left out.
     fn feed(&self, world: &World, already: u64) -> Result<(), Failure> {
-        let settings =
-            Settings { seed: world.seed, start: Millis(world.start_ms), ..Settings::default() };
+        let settings = Settings {
+            seed: world.seed,
+            start: Millis(world.start_ms),
+            fraud_share: FRAUD_SHARE,
+            ..Settings::default()
+        };
         let mut simulator =
             Simulator::new(settings).map_err(|error| Failure::new(Exit::Invalid, error))?;
         for _ in 0..already {

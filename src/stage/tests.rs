@@ -277,11 +277,13 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
                     let hit = Arc::clone(&hit);
                     let faults = Faults::new(move |step, _| {
                         let mut rng = faults_rng.lock().unwrap();
-                        let odds = match step {
-                            Step::Apply => 60,
-                            _ => 12,
+                        // each record passes `Apply`, each batch the others
+                        let odds = match (step == favourite, step == Step::Apply) {
+                            (true, false) => 6,
+                            (true, true) => 25,
+                            (false, false) => 60,
+                            (false, true) => 300,
                         };
-                        let odds = if step == favourite { odds / 3 } else { odds };
                         let fails = rng.random_range(0..odds) == 0;
                         if fails {
                             *hit.lock().unwrap().entry(step.name()).or_default() += 1;
@@ -299,7 +301,7 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
     println!("{runs} runs, faults hit: {hit:?}");
     for step in Step::ALL {
         let count = hit.get(step.name()).copied().unwrap_or(0);
-        assert!(count >= runs / 4, "{} was hit {count} times in {runs} runs", step.name());
+        assert!(count >= runs / 10, "{} was hit {count} times in {runs} runs", step.name());
     }
 }
 

@@ -75,6 +75,8 @@ struct Shared {
     folder: PathBuf,
     ends: Arc<Ends>,
     partitions: HashMap<Topic, u32>,
+    /// for questions with one answer; whoever reads much has a connection of its own
+    asking: Mutex<Connection>,
     writer: Option<Writer>,
 }
 
@@ -120,6 +122,7 @@ impl Database {
                 folder: folder.to_owned(),
                 ends,
                 partitions,
+                asking: Mutex::new(connect_read_only(folder)?),
                 writer: Some(writer),
             }),
         })
@@ -145,6 +148,7 @@ impl Database {
                 folder: folder.to_owned(),
                 ends: Arc::new(ends),
                 partitions,
+                asking: Mutex::new(connection),
                 writer: None,
             }),
         })
@@ -161,6 +165,16 @@ impl Database {
     /// When the file cannot be opened.
     pub fn connect(&self) -> Result<Connection, LogError> {
         connect_read_only(&self.shared.folder)
+    }
+
+    /// Asks the shared connection something small.
+    pub(super) fn ask<T>(
+        &self,
+        doing: &'static str,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LogError> {
+        let connection = self.shared.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        question(&connection).map_err(|error| self.error(doing, error))
     }
 
     /// Runs `work` in the writer's next transaction and waits until it is durable.

@@ -121,15 +121,15 @@ impl Log for EmbeddedLog {
         topic: Topic,
         partition: u32,
     ) -> Result<Option<i64>, LogError> {
-        let connection = self.database.connect()?;
-        connection
-            .query_row(
-                "SELECT next FROM position WHERE grp = ?1 AND topic = ?2 AND partition = ?3",
-                rusqlite::params![group, keys::topic_id(topic), partition],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| self.database.error("read a committed position", error))
+        let sql = "SELECT next FROM position WHERE grp = ?1 AND topic = ?2 AND partition = ?3";
+        self.database.ask("read a committed position", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_row(rusqlite::params![group, keys::topic_id(topic), partition], |row| {
+                    row.get(0)
+                })
+                .optional()
+        })
     }
 }
 
