@@ -21,9 +21,12 @@ use crate::telemetry::{Clock, Stop};
 
 /// How long before now the simulated history begins: long enough to run for hours at many times
 /// the speed of life.
-const HISTORY_MS: i64 = 365 * 86_400_000;
+const HISTORY_MS: i64 = 3 * 365 * 86_400_000;
 /// More fraud than anybody would survive, so that there is something to see within seconds.
 const FRAUD_SHARE: f64 = 0.05;
+/// Events per second of simulated time, and people: disputes and labels follow within the minute.
+const DENSITY: f64 = 0.15;
+const ACCOUNTS: u32 = 3_000;
 /// Events appended at once at the most.
 const BATCH_MAX: usize = 1_000;
 

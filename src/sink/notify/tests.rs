@@ -70,14 +70,17 @@ fn append(log: &EmbeddedLog, from: usize, to: usize) {
     log.appender().unwrap().append(&batch).unwrap();
 }
 
+/// Beginning of the tests' ids: with letters, as real ones, so that none looks like a card number.
+const IDS: u128 = 0xa1b2_c3d4_e5f6_4a7b_8c9d_ae1f_a2b3_c000;
+
 fn id(i: usize) -> String {
-    Uuid::from_u128(0x1000_0000 + i as u128).to_string()
+    Uuid::from_u128(IDS + i as u128).to_string()
 }
 
 fn escalation(i: usize) -> Escalation<'static> {
     Escalation {
         escalation_id: Text::from(id(i)),
-        decision_id: Text::from(Uuid::from_u128(i as u128).to_string()),
+        decision_id: Text::from(Uuid::from_u128(IDS + 0x800 + i as u128).to_string()),
         tenant: Text::from("default"),
         account_id: Text::from("acc"),
         kind: Kind::Transaction,
