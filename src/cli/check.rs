@@ -31,14 +31,14 @@ impl Check {
         match check(&self.topology) {
             Ok((topology, rules)) => {
                 if !self.json {
-                    print!("{}", describe(&topology, &rules));
+                    say_on!("{}", describe(&topology, &rules));
                 }
                 Ok(())
             }
             Err(problems) if self.json => {
                 for problem in &problems.0 {
                     let Place { file, line, column } = &problem.place;
-                    println!(
+                    say!(
                         "{}",
                         serde_json::json!({
                             "file": file, "line": line, "column": column, "message": problem.message,

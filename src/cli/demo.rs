@@ -115,11 +115,8 @@ impl Demo {
         feed?;
         summarise(&seen, took);
         let stored = store.counts()?;
-        println!(
-            "\nstored      {} decisions, {} escalations",
-            stored.decisions, stored.escalations
-        );
-        println!(
+        say!("\nstored      {} decisions, {} escalations", stored.decisions, stored.escalations);
+        say!(
             "explain one weir explain {} --data {}",
             seen.sample.as_deref().unwrap_or("ID"),
             self.data.display()
@@ -128,23 +125,23 @@ impl Demo {
     }
 
     fn greet(&self, process: &Process, fed_before: u64) {
-        println!(
+        say!(
             "weir {}: decisions on simulated payments, disputes, chats and invoices",
             env!("CARGO_PKG_VERSION")
         );
         if let Some(address) = process.address {
-            println!("  page  http://{address}/");
+            say!("  page  http://{address}/");
         }
         let before = match fed_before {
             0 => "new".to_owned(),
             count => format!("carries on after {count} events"),
         };
-        println!("  data  {} ({before})", self.data.display());
+        say!("  data  {} ({before})", self.data.display());
         let until = match self.lasting {
             Some(lasting) => format!("for {} s", lasting.as_secs()),
             None => "until Ctrl-C".to_owned(),
         };
-        println!("  rate  {} events/s, {until}\n", self.rate);
+        say!("  rate  {} events/s, {until}\n", self.rate);
     }
 }
 
@@ -207,6 +204,8 @@ impl Feeder {
             seed: world.seed,
             start: Millis(world.start_ms),
             fraud_share: FRAUD_SHARE,
+            events_per_second: DENSITY,
+            accounts: ACCOUNTS,
             ..Settings::default()
         };
         let mut simulator =
@@ -260,15 +259,12 @@ impl Feeder {
 fn summarise(seen: &Seen, took: Duration) {
     let all: u64 = seen.decisions.values().sum();
     let seconds = took.as_secs_f64();
-    println!(
-        "\n{all} decisions in {seconds:.1} s, {:.0} a second\n",
-        all as f64 / seconds.max(0.001)
-    );
-    print!("{:<12}", "");
+    say!("\n{all} decisions in {seconds:.1} s, {:.0} a second\n", all as f64 / seconds.max(0.001));
+    say_on!("{:<12}", "");
     for outcome in Outcome::ALL {
-        print!("{:>10}", outcome.name());
+        say_on!("{:>10}", outcome.name());
     }
-    println!("{:>10}", "all");
+    say!("{:>10}", "all");
     let count = |kind: Option<Kind>, outcome: Option<Outcome>| -> u64 {
         let counts = seen.decisions.iter().filter(|((of, is), _)| {
             kind.is_none_or(|kind| kind == *of) && outcome.is_none_or(|outcome| outcome == *is)
@@ -276,14 +272,14 @@ fn summarise(seen: &Seen, took: Duration) {
         counts.map(|(_, count)| count).sum()
     };
     for kind in Kind::SCORED.map(Some).into_iter().chain([None]) {
-        print!("{:<12}", kind.map_or("all", Kind::label));
+        say_on!("{:<12}", kind.map_or("all", Kind::label));
         for outcome in Outcome::ALL {
-            print!("{:>10}", count(kind, Some(outcome)));
+            say_on!("{:>10}", count(kind, Some(outcome)));
         }
-        println!("{:>10}", count(kind, None));
+        say!("{:>10}", count(kind, None));
     }
-    println!();
-    println!("escalations {}, dead letters {}", seen.escalations, seen.dead_letters);
+    say!();
+    say!("escalations {}, dead letters {}", seen.escalations, seen.dead_letters);
     let at = |share: f64| seen.latency_at(share).map_or("-".into(), |ms| format!("{ms:.0} ms"));
-    println!("end to end  p50 {}, p99 {}, from due to decided and visible", at(0.5), at(0.99));
+    say!("end to end  p50 {}, p99 {}, from due to decided and visible", at(0.5), at(0.99));
 }

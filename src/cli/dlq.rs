@@ -96,17 +96,17 @@ impl List {
         let shown = letters.len().saturating_sub(self.limit);
         for letter in &letters[shown..] {
             if self.json {
-                println!("{}", json(letter)?);
+                say!("{}", json(letter)?);
             } else {
-                println!("{:<28} {:<22} {}", at(letter), letter.code, letter.message);
+                say!("{:<28} {:<22} {}", at(letter), letter.code, letter.message);
             }
         }
         if !self.json {
-            println!();
+            say!();
             for ((stage, code), count) in counts {
-                println!("{count:>8}  {stage:<9} {code}");
+                say!("{count:>8}  {stage:<9} {code}");
             }
-            println!("{:>8}  in all", letters.len());
+            say!("{:>8}  in all", letters.len());
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Show {
         each_letter(&log, |letter| {
             if position(&letter) == Some(self.position.0) {
                 found = true;
-                println!("{}", json(&letter)?);
+                say!("{}", json(&letter)?);
             }
             Ok(())
         })?;
@@ -188,7 +188,7 @@ impl Requeue {
         let log: Arc<dyn Log> = Arc::new(log);
         requeue(&log, &inputs)?;
         redeliver(&log, &escalations)?;
-        println!("requeued {} records, {} escalations", inputs.len(), escalations.len());
+        say!("requeued {} records, {} escalations", inputs.len(), escalations.len());
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ impl Explain {
         if self.json {
             let json = json::to_value(Contract::Decision, &decision)
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
-            println!("{json:#}");
+            say!("{json:#}");
         } else {
             show(&decision);
         }
@@ -99,9 +99,9 @@ impl Explain {
         }
         bar.finish_and_clear();
         if self.json {
-            println!("{}", serde_json::json!({ "same": same, "different": different }));
+            say!("{}", serde_json::json!({ "same": same, "different": different }));
         } else {
-            println!(
+            say!(
                 "decided again: {} decisions, {same} the same to the byte, {different} not",
                 same + different
             );
@@ -162,45 +162,42 @@ impl<'a> Verifier<'a> {
 }
 
 fn show(decision: &Decision<'_>) {
-    println!("decision    {}", decision.decision_id);
-    println!(
+    say!("decision    {}", decision.decision_id);
+    say!(
         "event       {} {} of {}/{}",
         decision.kind.label(),
         decision.event_id,
         decision.tenant,
         decision.account_id
     );
-    println!("subject     {}", decision.subject_id);
-    println!("happened    {}", decision.event_time);
-    println!("decided     {}", decision.decided_at);
+    say!("subject     {}", decision.subject_id);
+    say!("happened    {}", decision.event_time);
+    say!("decided     {}", decision.decided_at);
     let recommendation = decision.recommendation.as_deref().map(|text| format!(" ({text})"));
-    println!("outcome     {}{}", decision.outcome.name(), recommendation.unwrap_or_default());
-    println!("score       {:.4}, confidence {:.4}", decision.score, decision.confidence);
-    println!(
-        "reasons     {}",
-        if decision.reasons.is_empty() { "none: no rule matched" } else { "" }
-    );
+    say!("outcome     {}{}", decision.outcome.name(), recommendation.unwrap_or_default());
+    say!("score       {:.4}, confidence {:.4}", decision.score, decision.confidence);
+    say!("reasons     {}", if decision.reasons.is_empty() { "none: no rule matched" } else { "" });
     for reason in &decision.reasons {
-        println!(
-            "  {:<24} {:.2}  {}  [{}]",
-            &*reason.code, reason.weight, reason.text, reason.rule
-        );
+        say!("  {:<24} {:.2}  {}  [{}]", &*reason.code, reason.weight, reason.text, reason.rule);
     }
-    println!("fields");
+    say!("fields");
     for field in &decision.fields {
-        println!("  {:<32} {}", &*field.name, field.value);
+        say!("  {:<32} {}", &*field.name, field.value);
     }
-    println!("features    set {}", decision.feature_set);
+    say!("features    set {}", decision.feature_set);
     for ((name, _), value) in FEATURES.iter().zip(&decision.features) {
-        println!("  {name:<32} {value}");
+        say!("  {name:<32} {value}");
     }
-    println!("rule set    {}", decision.rule_set);
+    say!("rule set    {}", decision.rule_set);
     for degraded in &decision.degraded {
-        println!("degraded    {degraded}");
+        say!("degraded    {degraded}");
     }
     let source = &decision.source;
-    println!(
+    say!(
         "source      {}/{}@{}, schema {:016x}",
-        source.topic, source.partition, source.offset, source.schema_id
+        source.topic,
+        source.partition,
+        source.offset,
+        source.schema_id
     );
 }

@@ -1,5 +1,21 @@
 //! The command line: one file per command.
 
+/// Prints a line on standard output. A reader that has gone away, as `head` does, is no failure.
+macro_rules! say {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _gone = writeln!(std::io::stdout(), $($arguments)*);
+    }};
+}
+
+/// The same without ending the line.
+macro_rules! say_on {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _gone = write!(std::io::stdout(), $($arguments)*);
+    }};
+}
+
 mod archive;
 mod check;
 mod demo;

@@ -170,7 +170,7 @@ impl Watcher {
         }
         self.shown.1 += 1;
         let reason = decision.reasons.first().map_or("", |reason| reason.text.as_str());
-        println!(
+        say!(
             "{:<7} {:<12} {:<16} {:<13} {:.2}  {reason}",
             decision.outcome.name(),
             decision.kind.label(),

@@ -20,7 +20,7 @@ pub fn dead_letter(record: &Record, refusal: &Refusal, now: Millis) -> DeadLette
     let keep = payload.len() <= PAYLOAD_BYTES_MAX && !contains_card_number(payload);
     let clean = |bytes: &[u8]| redact(&String::from_utf8_lossy(bytes)).into_owned();
     let headers: BTreeMap<String, String> =
-        record.headers.iter().map(|(name, value)| (name.clone(), clean(value))).collect();
+        record.headers.iter().map(|(name, value)| (clean(name.as_bytes()), clean(value))).collect();
     DeadLetter {
         topic: record.position.topic.name().to_owned(),
         partition: i32::try_from(record.position.partition).unwrap_or(i32::MAX),

@@ -7,6 +7,7 @@ use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 
 use super::redact::redact_in_place;
+use super::symbols::Fields;
 use super::validate::validate;
 use super::writers::{Writer, Writers};
 use crate::event::{Code, Event, FailedStage, Kind, Millis, Text};
@@ -87,9 +88,8 @@ impl Decoder {
             return Err(Refusal::decode(Code::WrongSchema, message));
         };
         let (writer, body) = self.unframe(kind, record.payload())?;
-        let (mut event, rest) = read_event(kind, writer, body).map_err(|error| {
+        let (mut event, rest) = read_event(kind, writer, body).map_err(|text| {
             // the library's text may quote the value
-            let text = error.to_string();
             Refusal::decode(Code::Malformed, super::redact(&text).into_owned())
         })?;
         if rest > 0 {
@@ -141,36 +141,60 @@ impl Decoder {
 
 type ReadResult<T> = Result<(T, usize), serde_avro_fast::de::DeError>;
 
-/// The value and how many bytes were left over.
-fn read<'a, T: Deserialize<'a>>(writer: &Writer, body: &'a [u8]) -> ReadResult<T> {
+fn state<'w, 'a>(writer: &'w Writer, body: &'a [u8]) -> DeserializerState<'w, SliceRead<'a>> {
     let mut config = DeserializerConfig::new(&writer.schema);
     config.max_seq_size = ITEMS_MAX;
-    let mut state = DeserializerState::with_config(SliceRead::new(body), config);
-    let value = T::deserialize(state.deserializer())?;
+    DeserializerState::with_config(SliceRead::new(body), config)
+}
+
+/// The value and how many bytes were left over.
+fn read<'a, T: Deserialize<'a>>(writer: &Writer, body: &'a [u8]) -> ReadResult<T> {
+    let mut state = state(writer, body);
+    let value = T::deserialize(Fields(state.deserializer()))?;
     let rest = state.into_reader().fill_buf().map_or(0, <[u8]>::len);
     Ok((value, rest))
 }
 
-fn read_event<'a>(kind: Kind, writer: &Writer, body: &'a [u8]) -> ReadResult<Event<'a>> {
+/// As [`read`], with an error that names the field.
+fn read_named<'a, T: Deserialize<'a>>(
+    writer: &Writer,
+    body: &'a [u8],
+) -> Result<(T, usize), String> {
+    read(writer, body).map_err(|error| {
+        // once more, this time keeping account of the field: only refused records pay for it
+        let mut state = state(writer, body);
+        let again: Result<T, _> = serde_path_to_error::deserialize(Fields(state.deserializer()));
+        match again {
+            Err(located) => format!("{} cannot be read: {error}", located.path()),
+            Ok(_) => error.to_string(),
+        }
+    })
+}
+
+fn read_event<'a>(
+    kind: Kind,
+    writer: &Writer,
+    body: &'a [u8],
+) -> Result<(Event<'a>, usize), String> {
     Ok(match kind {
         Kind::Transaction => {
-            let (event, rest) = read(writer, body)?;
+            let (event, rest) = read_named(writer, body)?;
             (Event::Transaction(event), rest)
         }
         Kind::Dispute => {
-            let (event, rest) = read(writer, body)?;
+            let (event, rest) = read_named(writer, body)?;
             (Event::Dispute(event), rest)
         }
         Kind::Chat => {
-            let (event, rest) = read(writer, body)?;
+            let (event, rest) = read_named(writer, body)?;
             (Event::Chat(event), rest)
         }
         Kind::Invoice => {
-            let (event, rest) = read(writer, body)?;
+            let (event, rest) = read_named(writer, body)?;
             (Event::Invoice(event), rest)
         }
         Kind::Label => {
-            let (event, rest) = read(writer, body)?;
+            let (event, rest) = read_named(writer, body)?;
             (Event::Label(event), rest)
         }
     })

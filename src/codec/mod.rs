@@ -16,6 +16,8 @@ mod decode;
 mod encode;
 pub mod json;
 mod redact;
+mod resolution;
+mod symbols;
 mod validate;
 mod writers;
 

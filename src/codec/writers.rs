@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use apache_avro::schema_compatibility::SchemaCompatibility;
 use serde_avro_fast::Schema;
+use serde_json::Value;
 
 use super::Contract;
+use super::resolution::{name_of, unreadable};
 use crate::event::Kind;
 
 /// One schema that records were written with.
@@ -72,14 +73,15 @@ impl Writers {
     /// # Errors
     /// What is wrong with it, if it is not the schema of a named record.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
-        let schema: Schema = text.parse().map_err(|error| format!("{error}"))?;
+        let schema = wire_schema(text)?;
         let reference = apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
         let apache_avro::Schema::Record(record) = &reference else {
-            return Err("not a record".to_owned());
+            return Err(format!("it is {}, expected a record", name_of(&reference)));
         };
         let name = record.name.to_string();
         let kind = kind_of(&name);
-        let incompatible = kind.and_then(|kind| incompatibility(&reference, kind));
+        let incompatible =
+            kind.and_then(|kind| unreadable(&reference, Contract::of(kind).reference()));
         let fingerprint = *schema.rabin_fingerprint();
         self.by_fingerprint.insert(fingerprint, Writer { name, kind, incompatible, schema });
         Ok(())
@@ -87,6 +89,26 @@ impl Writers {
 
     pub(super) fn get(&self, fingerprint: &[u8; 8]) -> Option<&Writer> {
         self.by_fingerprint.get(fingerprint)
+    }
+}
+
+/// The schema as bytes are read with it: without logical types. They do not change what is on the
+/// wire, nor the fingerprint, but the fast path would compute decimals only to skip them, and refuse
+/// a record for one of more digits than it can compute.
+fn wire_schema(text: &str) -> Result<Schema, String> {
+    let mut json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    drop_logical_types(&mut json);
+    json.to_string().parse().map_err(|error| format!("{error}"))
+}
+
+fn drop_logical_types(json: &mut Value) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(drop_logical_types),
+        Value::Object(fields) => {
+            fields.remove("logicalType");
+            fields.values_mut().for_each(drop_logical_types);
+        }
+        _ => {}
     }
 }
 
@@ -103,11 +125,6 @@ fn kind_of(name: &str) -> Option<Kind> {
             _ => false,
         },
     )
-}
-
-fn incompatibility(writer: &apache_avro::Schema, kind: Kind) -> Option<String> {
-    let reader = Contract::of(kind).reference();
-    SchemaCompatibility::can_read(writer, reader).err().map(|error| error.to_string())
 }
 
 /// Why a schema file is not used.
@@ -129,4 +146,35 @@ pub enum SchemaError {
         /// what is wrong
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Decoder, Encoder, json};
+    use crate::event::Position;
+    use crate::log::Record;
+
+    #[test]
+    fn a_field_that_ours_lacks_may_be_a_decimal_of_any_size() {
+        let line = r#"{"kind":"label","event_id":"e","event_time":1769853600000,"account_id":"a",
+            "subject_kind":"CHAT","subject_id":"s1","verdict":"FRAUD","source":"x"}"#;
+        let event = json::from_line(line).unwrap();
+        let mut payload = Vec::new();
+        Encoder::default().encode_event(&event, &mut payload).unwrap();
+        // thirty bytes are more than the fast path computes with
+        let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":70,"scale":2}"#;
+        let added = format!(r#""fields": [{{"name":"added","type":{decimal}}},"#);
+        let text = Contract::Label.text().replacen("\"fields\": [", &added, 1);
+        let mut writers = Writers::default();
+        writers.add(&text).unwrap();
+        let schema: Schema = text.parse().unwrap();
+        payload[2..10].copy_from_slice(schema.rabin_fingerprint());
+        payload.splice(10..10, std::iter::once(60).chain([7; 30]));
+        let position = Position { topic: Kind::Label.topic(), partition: 0, offset: 0 };
+        let key = Some(&b"default/a"[..]);
+        let record = Record::new(position, 1_769_853_600_000, key, &payload, Vec::new());
+        let decoder = Decoder::new(writers);
+        assert_eq!(decoder.decode(&record).map(|d| d.event), Ok(event));
+    }
 }

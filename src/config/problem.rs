@@ -57,10 +57,27 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
+    /// A problem at a place. The message may quote a value: keys of webhooks are taken out of it.
     pub fn new(place: Place, message: impl Into<String>) -> Problem {
-        Problem { place, message: message.into() }
+        Problem { place, message: without_keys(&message.into()) }
     }
+}
+
+/// How the key of a webhook begins, as Standard Webhooks has it.
+pub(super) const KEY_PREFIX: &str = "whsec_";
+
+fn without_keys(message: &str) -> String {
+    let mut parts = message.split(KEY_PREFIX);
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        clean.push_str(KEY_PREFIX);
+        let rest = part.trim_start_matches(|c: char| c.is_alphanumeric() || "+/=_-".contains(c));
+        if rest.len() < part.len() {
+            clean.push('…');
+        }
+        clean.push_str(rest);
+    }
+    clean
 }
 
 impl fmt::Display for Problem {
@@ -90,5 +107,24 @@ impl std::error::Error for Problems {}
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Problems(vec![problem])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_never_shows_the_key_of_a_webhook() {
+        for (message, clean) in [
+            ("url is \"whsec_aB+/=\", expected x", "url is \"whsec_…\", expected x"),
+            ("whsec_a and whsec_b", "whsec_… and whsec_…"),
+            ("expected: whsec_ and the base64", "expected: whsec_ and the base64"),
+            ("nothing", "nothing"),
+            ("", ""),
+        ] {
+            let problem = Problem::new(Place::file(Path::new("f")), message);
+            assert_eq!(problem.message, clean);
+        }
     }
 }

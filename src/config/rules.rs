@@ -134,7 +134,7 @@ struct File {
     #[serde(default)]
     thresholds: Option<Spanned<Thresholds>>,
     #[serde(default)]
-    escalate: Escalate,
+    escalate: Option<Spanned<Escalate>>,
     #[serde(default)]
     recommend: Wording,
     #[serde(default)]
@@ -224,12 +224,25 @@ impl RuleFile {
             );
             return Err(Problem::new(Place::span(path, &text, span), message));
         }
+        let (escalate, span) = match file.escalate {
+            Some(spanned) => (spanned.get_ref().clone(), spanned.span()),
+            None => (Escalate::default(), 0..0),
+        };
+        for (name, priority) in [
+            ("review_priority", escalate.review_priority),
+            ("block_priority", escalate.block_priority),
+        ] {
+            if !(1..=4).contains(&priority) {
+                let message = format!("{name} is {priority}, expected 1 to 4");
+                return Err(Problem::new(Place::span(path, &text, span), message));
+            }
+        }
         Ok(RuleFile {
             path: path.to_owned(),
             text,
             kind: file.kind.into_inner(),
             thresholds,
-            escalate: file.escalate,
+            escalate,
             recommend: file.recommend,
             rules: file.rule,
         })

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::problem::KEY_PREFIX;
 use super::rules::RuleFile;
 use super::{Interpolated, Place, Problem, Problems, Secret};
 
@@ -263,7 +264,13 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, P
             Some(span) => Place::span(path, text, span),
             None => Place::file(path),
         };
-        Problem::new(place, error.message().trim().replace('\n', ", "))
+        let message = error.message().trim().replace('\n', ", ");
+        // the library does not say which
+        let twice = error.span().and_then(|span| text.get(span));
+        match twice.filter(|_| message == "duplicate key") {
+            Some(key) => Problem::new(place, format!("{key} is there twice, expected it once")),
+            None => Problem::new(place, message),
+        }
     })
 }
 
@@ -353,12 +360,16 @@ impl Checker<'_> {
                 })?;
                 text.trim().to_owned()
             }
-            _ => {
-                let message = "a webhook needs either secret or secret_file".to_owned();
+            (secret, _) => {
+                let message = format!(
+                    "webhook {:?} has {} secret and secret_file, expected one of them",
+                    file.name.get_ref(),
+                    if secret.is_some() { "both" } else { "neither" }
+                );
                 return Err(self.problem(&file.name, message));
             }
         };
-        if !secret.starts_with("whsec_") {
+        if !secret.starts_with(KEY_PREFIX) {
             let at = file.secret.as_ref().or(file.secret_file.as_ref()).unwrap_or(&file.url);
             let message = "secret is not in the form expected: whsec_ and the base64 of the key";
             return Err(self.problem(at, message.to_owned()));

@@ -125,7 +125,16 @@ fn check_pattern(pattern: &IdedExpr) -> Result<(), TypeError> {
     };
     match regex::Regex::new(text.inner()) {
         Ok(_) => Ok(()),
-        Err(reason) => error(format!("{:?} is not a regular expression: {reason}", text.inner())),
+        Err(reason) => {
+            // the library draws the place on lines of its own and says what is wrong on the last
+            let reason = reason.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            error(format!(
+                "{:?} is not a regular expression: {}",
+                text.inner(),
+                reason.trim_start_matches("error: ")
+            ))
+        }
     }
 }
 

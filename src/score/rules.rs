@@ -172,8 +172,10 @@ impl Loader<'_> {
             let message = format!("rule {id:?}: {} in {source:?}", error.message);
             self.problem(self.place_in(spec.when.span(), source, error.at), message)
         })?;
-        let text = Template::load(spec.text.get_ref(), &self.vocabulary)
-            .map_err(|message| self.problem(spec.text.span().start, message))?;
+        let text = Template::load(spec.text.get_ref(), &self.vocabulary).map_err(|message| {
+            let message = format!("text of rule {:?}: {message}", spec.id.get_ref());
+            self.problem(spec.text.span().start, message)
+        })?;
         Ok(Rule {
             id: spec.id.get_ref().clone(),
             action: spec.action,

@@ -25,7 +25,7 @@ impl Template {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let Some((name, after)) = after.split_once('}') else {
-                return Err(format!("text {text:?} has \"{{\" without \"}}\""));
+                return Err(format!("{text:?} has \"{{\" without \"}}\", expected {{name}}"));
             };
             let slot = vocabulary.slot(name).ok_or_else(|| vocabulary.unknown(name))?;
             parts.push(Part::Words(before.to_owned()));
