@@ -406,7 +406,7 @@ pub enum LogError {
         supported: i64,
     },
     /// no space left
-    #[error("disk full while {doing} in {folder}; free some space, nothing committed is lost")]
+    #[error("disk full: cannot {doing} in {folder}; free some space, nothing committed is lost")]
     DiskFull {
         /// the folder
         folder: String,
