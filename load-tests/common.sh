@@ -2,7 +2,12 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-DATA_SETS=${1:-../shared/data}
+# a relative folder is relative to where the script was called
+case ${1:-} in
+  "") DATA_SETS=../shared/data ;;
+  /*) DATA_SETS=$1 ;;
+  *) DATA_SETS=$OLDPWD/$1 ;;
+esac
 TARGET=${CARGO_TARGET_DIR:-target}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/weir-load.XXXXXX")
 STUB_PID=

@@ -75,6 +75,8 @@ def main():
     targets = [int(i * part + rng.random() * part * 0.9) for i in range(args.kills)]
     print(f"seed {args.seed}, {size} input records, kills at {targets}", flush=True)
     open(args.log, "ab").close()
+    # a time-out from outside must not leave the process behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     hits = 0
     deadline = time.monotonic() + args.deadline
     for number, target in enumerate(targets, 1):

@@ -74,6 +74,7 @@ impl Demo {
             listen: self.listen,
             merge: MergeMode::Live,
             until_end: false,
+            accept_state_gap: false,
         })?;
         process.stop_on_signals();
         let world = World::of(&self.data, self.seed, process.clock.now_ms())?;

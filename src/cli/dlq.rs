@@ -12,6 +12,7 @@ use crate::codec::{self, Contract, decode_own};
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Log, Member, Reader, Record, RecordBatch};
+use crate::sink::notify::GROUP as NOTIFY;
 use crate::telemetry::Clock;
 
 /// Bytes read at once.
@@ -200,10 +201,13 @@ fn requeue(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> {
         let mut batch = RecordBatch::default();
         for position in chunk {
             let record = read_one(reader.as_mut(), *position)?;
-            // a record without a key stays without: it is refused again, and for the same reason
-            let key = record.key().unwrap_or_default();
             let Position { topic, partition, .. } = *position;
+            let key = record.key().unwrap_or_default();
             batch.push(topic, partition, now_ms, key, record.payload());
+            if record.key().is_none() {
+                // it stays without: it is refused again, and for the same reason
+                batch.last_without_key();
+            }
         }
         appender.append(&batch)?;
     }
@@ -211,16 +215,20 @@ fn requeue(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> {
 }
 
 /// Sets the notify sink back to the first undeliverable escalation of each partition: whatever
-/// comes after it is delivered again, under the same ids.
+/// comes after it is delivered again, under the same ids. Never forward: what was not yet settled
+/// stays ahead.
 fn redeliver(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> {
     let mut first: BTreeMap<u32, Position> = BTreeMap::new();
     for position in positions {
-        first.entry(position.partition).or_insert(*position);
+        let committed = log.committed(NOTIFY, Topic::Escalations, position.partition)?;
+        if committed.is_some_and(|committed| position.offset < committed) {
+            first.entry(position.partition).or_insert(*position);
+        }
     }
     if first.is_empty() {
         return Ok(());
     }
-    let member = Member { group: "weir.notify".to_owned(), index: 0, count: 1 };
+    let member = Member { group: NOTIFY.to_owned(), index: 0, count: 1 };
     let mut consumer = log.consumer(&member, &[Topic::Escalations])?;
     Ok(consumer.commit(&first.into_values().collect::<Vec<_>>())?)
 }

@@ -25,6 +25,8 @@ pub enum Exit {
     DiskFull = 6,
     /// what was to be proved does not hold
     Unproved = 7,
+    /// records that were decided about cannot be read any more
+    StateGap = 8,
 }
 
 /// Why a command failed.
@@ -79,7 +81,9 @@ impl From<StoreError> for Failure {
 impl From<StageFailure> for Failure {
     fn from(failure: StageFailure) -> Self {
         let exit = match &failure {
-            StageFailure::Poison(_) => Exit::Poison,
+            StageFailure::Poison(_) | StageFailure::Panics(_) => Exit::Poison,
+            StageFailure::StateGap { .. } => Exit::StateGap,
+            StageFailure::Log(LogError::DiskFull { .. }) => Exit::DiskFull,
             StageFailure::Rules(_) => Exit::Invalid,
             StageFailure::Log(_) | StageFailure::Lost(_) => Exit::Failed,
         };

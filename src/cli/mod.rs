@@ -45,7 +45,7 @@ use crate::telemetry::{LogFormat, init_logging, log_panics};
 #[command(name = "weir", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 invalid configuration or input, 3 too much bad \
-    input, 4 data folder in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold.\n\n\
+    input, 4 data folder in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole.\n\n\
     Begin with: weir demo"
 )]
 struct Cli {

@@ -51,6 +51,8 @@ pub(super) struct Plan<'a> {
     pub(super) merge: MergeMode,
     /// end once every input was taken up to where it ended at the beginning
     pub(super) until_end: bool,
+    /// go on where records that were decided about cannot be read any more
+    pub(super) accept_state_gap: bool,
 }
 
 /// A running process.
@@ -103,6 +105,7 @@ fn settings(plan: &Plan<'_>) -> Settings {
             window: *poison.window.get_ref(),
             run: *poison.run.get_ref(),
         },
+        accept_state_gap: plan.accept_state_gap,
         until_end: plan.until_end,
     }
 }
@@ -234,20 +237,31 @@ impl Process {
     pub(super) fn wait(mut self) -> Result<(), Failure> {
         let nap = Duration::from_millis(50);
         loop {
-            let finished = self.stage.as_ref().is_some_and(Stage::is_finished);
+            // without workers there is nothing to decide: only the sinks may be behind
+            let finished = self.stage.as_ref().map_or(self.until_end, Stage::is_finished);
             if finished || self.stop.wait(nap) {
                 break;
             }
         }
         let ended = self.stage.take().map(Stage::join).transpose();
-        if self.until_end && matches!(ended, Ok(Some(StageEnd::AtEnd))) {
-            self.sinks_catch_up()?;
-        }
+        let caught_up = match &ended {
+            Ok(Some(StageEnd::AtEnd) | None) if self.until_end => self.sinks_catch_up(),
+            _ => Ok(()),
+        };
         self.sinks_stop.stop();
-        if let Some(sink) = self.store_sink.take() {
-            sink.join().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let stored = self.store_sink.take().map_or(Ok(()), StoreSink::join);
+        let told = self.notify.take().map_or(Ok(()), NotifyHandle::join);
+        if let Some(server) = self.server.take() {
+            let deadline = limits().drain_deadline;
+            let drained = async { tokio::time::timeout(deadline, server).await };
+            if self.runtime.block_on(drained).is_err() {
+                tracing::warn!("open requests were cut off");
+            }
         }
         self.runtime.shutdown_timeout(limits().drain_deadline);
+        caught_up?;
+        stored.map_err(failed)?;
+        told.map_err(failed)?;
         match ended? {
             Some(StageEnd::AtEnd) => tracing::info!("every input was decided about up to its end"),
             _ => tracing::info!("drained"),
@@ -280,6 +294,11 @@ impl Process {
             let told = self.notify.as_ref().is_none_or(NotifyHandle::caught_up);
             if stored && told {
                 return Ok(());
+            }
+            let lost = self.store_sink.as_ref().is_some_and(StoreSink::is_finished)
+                || self.notify.as_ref().is_some_and(NotifyHandle::is_finished);
+            if lost {
+                return Err(failed("a sink has ended before it had caught up"));
             }
             if said.elapsed() > Duration::from_secs(5) {
                 said = Instant::now();

@@ -62,7 +62,8 @@ struct Progress {
     /// the last row whose events are all on the topics
     row: u64,
     events: u64,
-    done: bool,
+    /// size of the file when its end was reached; 0 before
+    done_at_bytes: u64,
 }
 
 impl Replay {
@@ -90,10 +91,14 @@ impl Replay {
             None => Rows::open_events(file),
         };
         let mut rows = opened.map_err(|error| Failure::new(Exit::Invalid, error))?;
-        let place = self.progress_file(file, data);
-        let mut progress = if self.restart { Progress::default() } else { read_progress(&place) };
+        let place = self.progress_file(file, data)?;
+        let size = rows.total_bytes().unwrap_or(0);
+        let mut progress = match &place {
+            Some(place) if !self.restart => read_progress(place),
+            _ => Progress::default(),
+        };
         let name = file.display();
-        if progress.done {
+        if progress.done_at_bytes > 0 && progress.done_at_bytes == size {
             eprintln!(
                 "{name}: replayed already ({} events); --restart begins again",
                 progress.events
@@ -109,6 +114,7 @@ impl Replay {
         let clock = Clock::system();
         let mut bad = 0;
         let mut last_row = progress.row;
+        let mut at_end = true;
         for row in rows.by_ref() {
             let Mapped { event, row, bytes_read } = match row {
                 Ok(mapped) => mapped,
@@ -122,23 +128,26 @@ impl Replay {
                 continue;
             }
             if self.limit.is_some_and(|limit| row > limit) {
+                at_end = false;
                 break;
             }
             // events of one row stay together: only between rows is a batch whole
             if row != last_row && feed.pending() >= BATCH_MAX {
-                flush(&mut feed, &mut progress, last_row, &place)?;
+                flush(&mut feed, &mut progress, last_row, place.as_deref())?;
                 bar.set_position(bytes_read);
             }
             if let Some(early) = pace.early(event.event_time()) {
-                flush(&mut feed, &mut progress, last_row, &place)?;
+                // in the middle of a row only what is due goes out: the row is not done yet
+                let done = if row == last_row { progress.row } else { last_row };
+                flush(&mut feed, &mut progress, done, place.as_deref())?;
                 bar.set_position(bytes_read);
                 pace.nap(early);
             }
             feed.push(&event, clock.now_ms())?;
             last_row = row;
         }
-        progress.done = true;
-        flush(&mut feed, &mut progress, last_row, &place)?;
+        progress.done_at_bytes = if at_end { size } else { 0 };
+        flush(&mut feed, &mut progress, last_row, place.as_deref())?;
         bar.finish_and_clear();
         let seconds = pace.began.elapsed().as_secs_f64();
         eprintln!("{name}: {} events in {seconds:.1} s, {bad} bad rows", progress.events);
@@ -158,12 +167,18 @@ impl Replay {
         Ok(())
     }
 
-    /// One file for each pair of file and map.
-    fn progress_file(&self, file: &Path, data: &Path) -> PathBuf {
+    /// One for each pair of file and map, the map as it is written now. Standard input is another
+    /// each time, and has none.
+    fn progress_file(&self, file: &Path, data: &Path) -> Result<Option<PathBuf>, Failure> {
+        if file == Path::new("-") {
+            return Ok(None);
+        }
         let full = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        let map = self.map.as_deref().map(Path::display).map(|map| map.to_string());
+        let map = self.map.as_ref().map(std::fs::read_to_string).transpose();
+        let map = map.map_err(|error| Failure::new(Exit::Invalid, error))?;
         let name = format!("{}\n{}", full.display(), map.unwrap_or_default());
-        data.join("replay").join(format!("{:016x}.json", xxh3_64(name.as_bytes())))
+        let file = format!("{:016x}.json", xxh3_64(name.as_bytes()));
+        Ok(Some(data.join("replay").join(file)))
     }
 }
 
@@ -174,10 +189,16 @@ fn read_progress(place: &Path) -> Progress {
         .unwrap_or_default()
 }
 
-fn flush(feed: &mut Feed, progress: &mut Progress, row: u64, place: &Path) -> Result<(), Failure> {
+fn flush(
+    feed: &mut Feed,
+    progress: &mut Progress,
+    row: u64,
+    place: Option<&Path>,
+) -> Result<(), Failure> {
     progress.events += feed.pending() as u64;
     progress.row = row;
     feed.flush()?;
+    let Some(place) = place else { return Ok(()) };
     let write = || {
         if let Some(folder) = place.parent() {
             std::fs::create_dir_all(folder)?;

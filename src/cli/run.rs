@@ -23,6 +23,9 @@ pub(super) struct Run {
     /// End once every input was decided about up to where it ended at the beginning
     #[arg(long)]
     until_end: bool,
+    /// Go on where records that were decided about cannot be read any more; every decision says so
+    #[arg(long)]
+    accept_state_gap: bool,
     /// How inputs are put in one order, instead of the topology's
     #[arg(long, value_enum)]
     merge: Option<MergeArg>,
@@ -54,6 +57,7 @@ impl Run {
                 None => topology.worker.merge,
             },
             until_end: self.until_end,
+            accept_state_gap: self.accept_state_gap,
         })?;
         process.stop_on_signals();
         if let Some(address) = process.address {

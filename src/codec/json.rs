@@ -2,6 +2,7 @@
 //! field names, times as RFC 3339 or milliseconds, dates as YYYY-MM-DD.
 
 use apache_avro::Schema;
+use apache_avro::schema::RecordSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -172,19 +173,43 @@ fn show_times(schema: &Schema, value: &mut Value) {
 }
 
 fn check_names(kind: Kind, fields: &Map<String, Value>) -> Result<(), JsonError> {
-    let apache_avro::Schema::Record(record) = Contract::of(kind).reference() else {
-        return Ok(());
-    };
-    let unknown = fields.keys().find(|name| !record.lookup.contains_key(*name));
-    let Some(name) = unknown else { return Ok(()) };
-    let nearest = record
-        .lookup
-        .keys()
+    match Contract::of(kind).reference() {
+        Schema::Record(record) => check_record(kind, record, fields),
+        _ => Ok(()),
+    }
+}
+
+fn check_record(
+    kind: Kind,
+    record: &RecordSchema,
+    fields: &Map<String, Value>,
+) -> Result<(), JsonError> {
+    for (name, value) in fields {
+        let Some(at) = record.lookup.get(name) else {
+            let nearest = nearest(name, record.lookup.keys());
+            return Err(JsonError::UnknownField {
+                kind: kind.label(),
+                field: name.clone(),
+                nearest,
+            });
+        };
+        if let Schema::Array(array) = &record.fields[*at].schema
+            && let (Schema::Record(inner), Value::Array(items)) = (array.items.as_ref(), value)
+        {
+            let mut objects = items.iter().filter_map(Value::as_object);
+            objects.try_for_each(|object| check_record(kind, inner, object))?;
+        }
+    }
+    Ok(())
+}
+
+/// The known name that was probably meant.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+    known
         .map(|known| (strsim::jaro_winkler(name, known), known))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known.clone());
-    Err(JsonError::UnknownField { kind: kind.label(), field: name.clone(), nearest })
+        .map(|(_, known)| known.clone())
 }
 
 fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonError> {

@@ -9,6 +9,9 @@ pub struct Limits {
     pub lane_records_max: usize,
     /// records waiting, below which delivery goes on
     pub lane_records_resume: usize,
+    /// memory of records waiting at the merge, per partition of a topic, before delivery of it is
+    /// paused, in bytes
+    pub lane_bytes_max: usize,
     /// the longest a worker waits for records before it looks at the clock again
     pub poll_wait: Duration,
     /// the longest a worker waits for its committer before it gives both up
@@ -38,6 +41,7 @@ pub const fn limits() -> Limits {
     Limits {
         lane_records_max: 4_096,
         lane_records_resume: 1_024,
+        lane_bytes_max: 16 << 20,
         poll_wait: Duration::from_millis(100),
         commit_deadline: Duration::from_secs(30),
         drain_deadline: Duration::from_secs(10),

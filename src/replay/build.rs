@@ -3,14 +3,13 @@
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde::de::value::MapDeserializer;
-use serde_json::{Map as Object, Value};
+use serde_json::Value;
 
-use super::contract::{self, FieldSpec, FieldType};
 use super::error::Problem;
 use super::field::RowProblem;
 use super::map::EventMap;
 use super::row::{Columns, Row};
-use super::suggest::{hint, quoted};
+use crate::codec;
 use crate::event::{Event, Kind};
 
 /// The event a row, or the rows of a group, make.
@@ -32,57 +31,9 @@ pub(super) fn from_rows(
     })
 }
 
-/// The event in one line of weir's own JSON form: an object with the `kind` of the event and the
-/// fields of its contract. The contract of an invoice has a field `kind` itself: it is
-/// `invoice_kind` here.
+/// The event in one line of weir's own JSON form.
 pub(super) fn from_json(line: &str) -> Result<Event<'static>, Problem> {
-    let mut object: Object<String, Value> =
-        serde_json::from_str(line).map_err(|error| Problem::NotJson(json_message(&error)))?;
-    let kinds = || Kind::SCORED.into_iter().chain([Kind::Label]);
-    let kind = match object.remove("kind") {
-        Some(Value::String(label)) => Kind::from_label(&label).ok_or_else(|| Problem::Kind {
-            value: quoted(&label),
-            hint: hint(&label, kinds().map(Kind::label)),
-        }),
-        other => Err(Problem::Kind {
-            value: other.map_or_else(|| "missing".to_owned(), |value| quoted(&value.to_string())),
-            hint: hint("", kinds().map(Kind::label)),
-        }),
-    }?;
-    from_object(kind, object)
-}
-
-/// The event of that kind with these fields, every one of them known.
-fn from_object(kind: Kind, mut object: Object<String, Value>) -> Result<Event<'static>, Problem> {
-    if kind == Kind::Invoice
-        && let Some(value) = object.remove("invoice_kind")
-    {
-        object.insert("kind".to_owned(), value);
-    }
-    refuse_unknown(kind, contract::fields(kind), &object)?;
-    deserialize(kind, Value::Object(object))
-}
-
-fn refuse_unknown(
-    kind: Kind,
-    specs: &[FieldSpec],
-    object: &Object<String, Value>,
-) -> Result<(), Problem> {
-    for (name, value) in object {
-        let Some(spec) = specs.iter().find(|spec| spec.name == *name) else {
-            return Err(Problem::UnknownField {
-                field: name.clone(),
-                event: kind.label(),
-                hint: hint(name, specs.iter().map(|spec| spec.name.as_str())),
-            });
-        };
-        if let (FieldType::Records(specs), Value::Array(records)) = (&spec.ty, value) {
-            for record in records.iter().filter_map(Value::as_object) {
-                refuse_unknown(kind, specs, record)?;
-            }
-        }
-    }
-    Ok(())
+    codec::json::from_line(line).map_err(Problem::Json)
 }
 
 fn deserialize<D>(kind: Kind, fields: D) -> Result<Event<'static>, Problem>

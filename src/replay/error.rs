@@ -1,5 +1,6 @@
 //! What can be wrong with a map, and what with a file.
 
+use crate::codec::json::JsonError;
 use std::io;
 
 /// What is wrong with a map: where, what stands there, and what was expected.
@@ -214,24 +215,9 @@ pub enum Problem {
         /// the limit in bytes
         limit: usize,
     },
-    /// an event in JSON of an unknown kind
-    #[error("kind is {value}{hint}")]
-    Kind {
-        /// what stands there
-        value: String,
-        /// the kinds there are
-        hint: String,
-    },
-    /// an event in JSON with a field nobody knows
-    #[error("field {field:?} is unknown in {event}{hint}")]
-    UnknownField {
-        /// the field
-        field: String,
-        /// the kind of event
-        event: &'static str,
-        /// what may have been meant
-        hint: String,
-    },
+    /// a line of weir's own JSON form that is no event
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// fields that make no event
     #[error("{field}: {message}")]
     Event {

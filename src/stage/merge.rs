@@ -32,14 +32,16 @@ struct Lane {
     /// where the input ends, for [`Merge::Strict`] and for whoever wants to know that all is done
     end: i64,
     paused: bool,
+    /// memory of its records
+    bytes: usize,
+    /// since when it has none
+    empty_since: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Partition {
     number: u32,
     lanes: Vec<Lane>,
-    /// since when there is a head that may not be taken yet
-    waiting_since: Option<Instant>,
 }
 
 /// The inputs of all owned partitions.
@@ -66,10 +68,12 @@ impl Lanes {
             delivered: *delivered,
             end: *end,
             paused: false,
+            bytes: 0,
+            empty_since: None,
         };
         let mut lanes: Vec<Lane> = inputs.iter().map(lane).collect();
         lanes.sort_by_key(|lane| lane.topic.rank());
-        self.partitions.push(Partition { number, lanes, waiting_since: None });
+        self.partitions.push(Partition { number, lanes });
     }
 
     /// Puts a delivered record in its lane; `time` is `None` where it cannot be read.
@@ -89,6 +93,8 @@ impl Lanes {
                 lane.delivered
             );
             lane.delivered = offset + 1;
+            lane.empty_since = None;
+            lane.bytes += record.size();
             lane.heads.push_back((time.unwrap_or(Millis(i64::MIN)), record));
             self.buffered += 1;
         }
@@ -126,12 +132,18 @@ impl Lanes {
     }
 
     /// Calls `pause` for each lane that has become too full (`true`) or has room again (`false`).
-    pub fn balance(&mut self, full: usize, room: usize, mut pause: impl FnMut(Topic, u32, bool)) {
+    pub fn balance(
+        &mut self,
+        full: usize,
+        room: usize,
+        bytes_max: usize,
+        mut pause: impl FnMut(Topic, u32, bool),
+    ) {
         for partition in &mut self.partitions {
             for lane in &mut partition.lanes {
                 let paused = match lane.paused {
-                    false => lane.heads.len() >= full,
-                    true => lane.heads.len() > room,
+                    false => lane.heads.len() >= full || lane.bytes >= bytes_max,
+                    true => lane.heads.len() > room || lane.bytes > bytes_max / 2,
                 };
                 if paused != lane.paused {
                     lane.paused = paused;
@@ -152,32 +164,30 @@ impl Partition {
     fn next(&mut self, mode: Merge, now: Instant) -> Option<(Millis, Record)> {
         let mut first: Option<usize> = None;
         let mut missing = false;
-        for (i, lane) in self.lanes.iter().enumerate() {
-            match lane.heads.front() {
+        let mut least = Millis(i64::MAX);
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            match (lane.heads.front(), mode) {
                 // lanes are in the order of their ranks, so the earlier one wins a tie
-                Some((time, _)) => {
-                    let least = first.and_then(|first| self.lanes[first].heads.front());
-                    if least.is_none_or(|(least, _)| time < least) {
-                        first = Some(i);
+                (Some((time, _)), _) => {
+                    if first.is_none() || *time < least {
+                        (first, least) = (Some(i), *time);
                     }
                 }
-                None => missing |= mode != Merge::Strict || !lane.at_end(),
+                (None, Merge::Strict) => missing |= !lane.at_end(),
+                (None, Merge::Live { wait }) if !wait.is_zero() => {
+                    let since = *lane.empty_since.get_or_insert(now);
+                    missing |= now.saturating_duration_since(since) < wait;
+                }
+                (None, Merge::Live { .. }) => {}
             }
         }
-        let first = first?;
-        let patience = match mode {
-            _ if !missing => Duration::ZERO,
-            Merge::Strict => return None,
-            Merge::Live { wait } => wait,
-        };
-        if !patience.is_zero() {
-            let since = *self.waiting_since.get_or_insert(now);
-            if now.saturating_duration_since(since) < patience {
-                return None;
-            }
+        if missing {
+            return None;
         }
-        self.waiting_since = None;
-        self.lanes[first].heads.pop_front()
+        let lane = &mut self.lanes[first?];
+        let taken = lane.heads.pop_front()?;
+        lane.bytes -= taken.1.size();
+        Some(taken)
     }
 }
 
@@ -252,6 +262,12 @@ mod tests {
         assert_eq!(first.position.topic, Topic::Chats);
         assert!(lanes.next(start + wait / 2).is_none(), "the chats are empty again");
         assert!(lanes.next(start + wait * 2).is_some());
+        // an input that has been empty for long is not waited for again at each record
+        for offset in 1..50 {
+            lanes.push(record(Topic::Transactions, 0, offset), Some(Millis(6)));
+        }
+        let taken = std::iter::from_fn(|| lanes.next(start + wait * 2)).count();
+        assert_eq!(taken, 49);
     }
 
     proptest::proptest! {

@@ -56,6 +56,8 @@ pub struct Settings {
     pub horizon: Horizon,
     /// when bad input stops the process
     pub poison: PoisonLimits,
+    /// whether to go on where records that were decided about cannot be read any more
+    pub accept_state_gap: bool,
     /// whether to end once every input was taken up to where it ended at the beginning
     pub until_end: bool,
 }

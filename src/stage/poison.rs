@@ -23,12 +23,10 @@ pub struct PoisonLimits {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TooMuchPoison {
     /// too many in a row
-    #[error("{run} records in a row of {topic}/{partition} were refused, the limit is {limit}")]
+    #[error("{run} records in a row were refused, the last at {last}, the limit is {limit}")]
     Run {
-        /// of which topic
-        topic: Topic,
-        /// of which partition
-        partition: u32,
+        /// where the last of them stands
+        last: Position,
         /// how many
         run: usize,
         /// how many are allowed
@@ -47,7 +45,7 @@ pub enum TooMuchPoison {
 }
 
 /// Counts refused records.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PoisonGauge {
     limits: PoisonLimits,
     /// the last `window` records, whether each was refused
@@ -83,7 +81,7 @@ impl PoisonGauge {
         *run += 1;
         if *run > self.limits.run {
             let (run, limit) = (*run, self.limits.run);
-            return Err(TooMuchPoison::Run { topic, partition, run, limit });
+            return Err(TooMuchPoison::Run { last: at, run, limit });
         }
         let limit = (self.limits.share * self.limits.window as f64) as usize;
         if self.refused > limit {
@@ -113,8 +111,7 @@ mod tests {
         let mut gauge = PoisonGauge::new(LIMITS);
         // good records of another partition do not interrupt the run
         let passed = (0..1_000).find_map(|i| gauge.count(at(i % 2), i % 2 == 0).err());
-        let (topic, partition) = (Topic::Chats, 0);
-        assert_eq!(passed, Some(TooMuchPoison::Run { topic, partition, run: 31, limit: 30 }));
+        assert_eq!(passed, Some(TooMuchPoison::Run { last: at(0), run: 31, limit: 30 }));
         let mut gauge = PoisonGauge::new(LIMITS);
         let passed = (0..10_000).find_map(|i| gauge.count(at(0), i % 15 == 0).err());
         assert_eq!(passed, Some(TooMuchPoison::Share { refused: 51, window: 1_000, limit: 50 }));

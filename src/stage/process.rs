@@ -50,6 +50,8 @@ pub struct Processor {
     horizon: Horizon,
     faults: Faults,
     states: HashMap<u32, State>,
+    /// what every decision says of how it was made
+    degraded: Vec<Text<'static>>,
 }
 
 impl Processor {
@@ -68,6 +70,7 @@ impl Processor {
             horizon,
             faults,
             states: HashMap::new(),
+            degraded: Vec::new(),
         }
     }
 
@@ -85,6 +88,14 @@ impl Processor {
     /// The state of each partition.
     pub fn states(&self) -> &HashMap<u32, State> {
         &self.states
+    }
+
+    /// From now on every decision says so.
+    pub fn degrade(&mut self, how: &'static str) {
+        let how = Text::from(how);
+        if !self.degraded.contains(&how) {
+            self.degraded.push(how);
+        }
     }
 
     /// Forgets a partition.
@@ -184,7 +195,7 @@ impl Processor {
             decided_at: now,
             fields: self.engine.fields_of(event),
             features: self.features.values(),
-            degraded: Vec::new(),
+            degraded: self.degraded.clone(),
             source: Source {
                 topic: Text::from(topic.name()),
                 partition: i32::try_from(partition).unwrap_or(i32::MAX),

@@ -62,7 +62,7 @@ impl Reporter {
     }
 
     /// A batch was committed.
-    pub fn committed(&mut self, committed: &Committed, states: &HashMap<u32, State>, now_ms: i64) {
+    pub fn committed(&self, committed: &Committed) {
         let tally = committed.batch.tally();
         for (topic, count) in &tally.received {
             counter!(metric::RECEIVED, "topic" => topic.name()).increment(*count);
@@ -85,6 +85,10 @@ impl Reporter {
         if let Some(since) = committed.batch.since {
             histogram!(metric::BATCH_SECONDS).record(since.elapsed().as_secs_f64());
         }
+    }
+
+    /// Measures lag and memory, now and then, whether or not anything is committed.
+    pub fn look(&mut self, states: &HashMap<u32, State>, now_ms: i64) {
         if self.measured.elapsed() >= MEASURE {
             self.measured = Instant::now();
             self.measure(now_ms);
@@ -111,8 +115,11 @@ impl Reporter {
         }
         for (topic, (records, oldest)) in by_topic {
             let seconds = oldest.map_or(0.0, |oldest| (now_ms - oldest.0).max(0) as f64 / 1e3);
-            gauge!(metric::LAG_RECORDS, "topic" => topic.name()).set(records as f64);
-            gauge!(metric::LAG_SECONDS, "topic" => topic.name()).set(seconds);
+            let worker = || self.worker.clone();
+            let lag = gauge!(metric::LAG_RECORDS, "worker" => worker(), "topic" => topic.name());
+            lag.set(records as f64);
+            let lag = gauge!(metric::LAG_SECONDS, "worker" => worker(), "topic" => topic.name());
+            lag.set(seconds);
         }
     }
 

@@ -30,15 +30,30 @@ pub enum StageEnd {
 pub enum StageFailure {
     /// too much bad input
     #[error(
-        "too many bad records: {0}; the last batch was not committed. look at `weir dlq list`, mend \
-         the cause or raise [poison] in weir.toml, and start again"
+        "too many bad records: {0}; the last batch was not committed. mend the cause, or raise \
+         [poison] in weir.toml to let them become dead letters, and start again"
     )]
     Poison(TooMuchPoison),
     /// the rules do not load
     #[error("{0}")]
     Rules(Problems),
-    /// the log is closed for good
-    #[error("the log failed for good: {0}")]
+    /// too many records that panic
+    #[error("{0} records panicked this weir: it is not fit for this input")]
+    Panics(usize),
+    /// the state would lack records
+    #[error(
+        "{unreadable} records of partition {partition} were decided about and cannot be read any \
+         more: is a writer's schema missing? --accept-state-gap goes on without them and marks \
+         each decision"
+    )]
+    StateGap {
+        /// of which partition
+        partition: u32,
+        /// how many
+        unreadable: u64,
+    },
+    /// the log is closed, or failed while the stage was to drain
+    #[error("{0}")]
     Log(LogError),
     /// a thread could not be started, or ended without a word
     #[error("worker {0} ended without a word")]
@@ -122,13 +137,26 @@ fn live_again(
             Ok(Ended::AtEnd) => return Ok(StageEnd::AtEnd),
             Err(crash) => crash,
         };
+        if context.stop.is_stopped() {
+            // the drain failed: nothing is lost, but not everything taken is committed
+            tracing::error!(worker = index, %crash, "could not drain");
+            if let Crash::Log(error) = crash {
+                return Err(StageFailure::Log(error));
+            }
+            return Ok(StageEnd::Drained);
+        }
         let reason = match &crash {
             Crash::Poison(limit) => return Err(StageFailure::Poison(*limit)),
             Crash::Panicked(position) => {
-                if panicked.len() < limits().panics_max {
-                    panicked.insert(*position);
+                panicked.insert(*position);
+                if panicked.len() > limits().panics_max {
+                    return Err(StageFailure::Panics(panicked.len()));
                 }
                 "panic"
+            }
+            Crash::StateGap { partition, unreadable } => {
+                let (partition, unreadable) = (*partition, *unreadable);
+                return Err(StageFailure::StateGap { partition, unreadable });
             }
             Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
             Crash::Log(_) => "log",

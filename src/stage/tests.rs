@@ -67,6 +67,7 @@ fn settings() -> Settings {
         merge: Merge::Strict,
         horizon: Horizon::default(),
         poison: PoisonLimits { share: 0.5, window: 1_000, run: 100 },
+        accept_state_gap: false,
         until_end: true,
     }
 }

@@ -54,6 +54,14 @@ pub enum Crash {
     /// an output does not fit its contract: a defect; start again
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// the state would lack records: do not start again
+    #[error("{unreadable} records of partition {partition} cannot be read any more")]
+    StateGap {
+        /// of which partition
+        partition: u32,
+        /// how many
+        unreadable: u64,
+    },
     /// too much bad input: do not start again
     #[error(transparent)]
     Poison(#[from] TooMuchPoison),
@@ -76,7 +84,12 @@ pub struct Life<'a> {
     part: &'a Part,
     /// records that panicked in earlier lives
     panicked: &'a HashSet<Position>,
-    gauge: &'a mut PoisonGauge,
+    /// counts what is taken
+    gauge: PoisonGauge,
+    /// the same up to the last commit, for the next life
+    settled: &'a mut PoisonGauge,
+    /// the same up to the batch under way
+    submitted: Option<PoisonGauge>,
     consumer: Box<dyn Consumer>,
     committer: Committer,
     processor: Processor,
@@ -101,7 +114,7 @@ impl<'a> Life<'a> {
         index: u32,
         part: &'a Part,
         panicked: &'a HashSet<Position>,
-        gauge: &'a mut PoisonGauge,
+        settled: &'a mut PoisonGauge,
         processor: Processor,
     ) -> Result<Life<'a>, LogError> {
         let member =
@@ -114,7 +127,9 @@ impl<'a> Life<'a> {
             settings,
             part,
             panicked,
-            gauge,
+            gauge: settled.clone(),
+            settled,
+            submitted: None,
             consumer,
             committer,
             processor,
@@ -156,6 +171,7 @@ impl<'a> Life<'a> {
             }
             self.process_some()?;
             self.commit_if_due()?;
+            self.reporter.look(self.processor.states(), self.context.clock.now_ms());
         }
     }
 
@@ -186,6 +202,7 @@ impl<'a> Life<'a> {
         self.lanes.balance(
             limits.lane_records_max,
             limits.lane_records_resume,
+            limits.lane_bytes_max,
             |topic, partition, paused| consumer.pause(topic, partition, paused),
         );
     }
@@ -248,12 +265,16 @@ impl<'a> Life<'a> {
         self.batch.seal(self.processor.encoder(), now)?;
         let batch = std::mem::take(&mut self.batch);
         self.last_commit = Instant::now();
+        self.submitted = Some(self.gauge.clone());
         self.committer.submit(batch, self.membership.clone())?;
         Ok(())
     }
 
     fn committed(&mut self, committed: &Committed) {
-        self.reporter.committed(committed, self.processor.states(), self.context.clock.now_ms());
+        if let Some(gauge) = self.submitted.take() {
+            *self.settled = gauge;
+        }
+        self.reporter.committed(committed);
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.
@@ -300,6 +321,13 @@ impl<'a> Life<'a> {
                 unreadable = restored.unreadable,
                 "partition restored"
             );
+            if restored.unreadable > 0 {
+                if !self.settings.accept_state_gap {
+                    let unreadable = restored.unreadable;
+                    return Err(Crash::StateGap { partition, unreadable });
+                }
+                self.processor.degrade("state_gap");
+            }
             self.lanes.add(partition, &inputs);
             starts.extend(committed);
         }

@@ -50,8 +50,8 @@ metrics! {
     COMMIT_SECONDS = "weir_commit_duration_seconds", Histogram, [], "From opening a transaction to its commit";
     BATCH_SECONDS = "weir_batch_age_seconds", Histogram, [], "From the first record of a batch being taken up to its commit";
     RESTARTS = "weir_worker_restarts_total", Counter, ["reason"], "Workers that gave up and started again";
-    LAG_RECORDS = "weir_lag_records", Gauge, ["topic"], "Input records not yet decided about, of the partitions owned here";
-    LAG_SECONDS = "weir_lag_seconds", Gauge, ["topic"], "Age of the event decided about last, where more are waiting";
+    LAG_RECORDS = "weir_lag_records", Gauge, ["worker", "topic"], "Input records not yet decided about, of the partitions owned here";
+    LAG_SECONDS = "weir_lag_seconds", Gauge, ["worker", "topic"], "Age of the event decided about last, where more are waiting";
     ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
     STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
     RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";

@@ -46,3 +46,14 @@ fn errors_name_the_field_the_value_and_what_was_expected() {
         assert!(!error.contains("4111111111111111"), "{error}");
     }
 }
+
+#[test]
+fn a_misspelt_field_of_a_line_is_unknown_too() {
+    let error = from_line(
+        r#"{"kind":"invoice","invoice_kind":"INVOICE","event_id":"e","event_time":0,"account_id":"a",
+        "invoice_id":"i","number":"7","issued_on":"2011-10-05","amount_minor":5,"currency":"GBP",
+        "lines":[{"description":"x","quantty":1,"unit_price_minor":5,"amount_minor":5}]}"#,
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("quantty") && error.contains("\"quantity\""), "{error}");
+}

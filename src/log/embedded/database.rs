@@ -437,9 +437,11 @@ fn write_group(connection: &Connection, jobs: Vec<(Job, Answer)>, ends: &Ends, f
     let mut answers: Vec<(Answer, rusqlite::Result<()>)> = Vec::with_capacity(jobs.len());
     let begun = connection.execute_batch("BEGIN IMMEDIATE");
     for (job, answer) in jobs {
+        // an error may have rolled the whole transaction back: then nothing more belongs into it,
+        // and the commit fails for everybody
         let done = match &begun {
-            Ok(()) => write_job(connection, job, &mut grown, ends),
-            Err(_) => Ok(()),
+            Ok(()) if !connection.is_autocommit() => write_job(connection, job, &mut grown, ends),
+            _ => Ok(()),
         };
         answers.push((answer, done));
     }

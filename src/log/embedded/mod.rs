@@ -91,7 +91,10 @@ impl Log for EmbeddedLog {
     }
 
     fn producer(&self, _identity: &str) -> Result<Box<dyn Producer>, LogError> {
-        // one process holds the folder, so there is nobody to fence off
+        // one process holds the folder, so there is nobody to fence off but a transaction of our own
+        // whose answer was not waited for: this queues behind it, and whoever makes a producer
+        // before reading committed positions sees what became of it
+        self.database.write(Box::new(|_| Ok(())))?;
         Ok(Box::new(client::EmbeddedProducer::new(self.database.clone(), self.faults.clone())))
     }
 

@@ -259,31 +259,30 @@ fn events_in_json_name_field_value_and_expectation() {
     for (line, expected) in [
         (
             line("\"author\"", "\"autor\""),
-            "data.jsonl line 1 (row 1): field \"autor\" is unknown in chat, did you mean \"author\"?",
+            "data.jsonl line 1 (row 1): unknown field \"autor\" of a chat, did you mean \"author\"?",
         ),
         (
             line("\"event_time\":1", "\"event_time\":\"yesterday\""),
-            "data.jsonl line 1 (row 1): event_time: invalid value: string \"yesterday\", expected a \
+            "data.jsonl line 1 (row 1): event_time is \"yesterday\": invalid value: string \"yesterday\", expected a \
              time: milliseconds since 1970, or RFC 3339 such as 2026-01-31T10:00:00Z",
         ),
         (
             line("\"text\":\"t\"", "\"text\":5"),
-            "data.jsonl line 1 (row 1): text: invalid type: integer `5`, expected a string",
+            "data.jsonl line 1 (row 1): text is 5: invalid type: integer `5`, expected a string",
         ),
-        (line(",\"text\":\"t\"", ""), "data.jsonl line 1 (row 1): chat: missing field `text`"),
+        (line(",\"text\":\"t\"", ""), "data.jsonl line 1 (row 1): text is absent: it is required"),
         (
             line("\"BOT\"", "\"ROBOT\""),
-            "data.jsonl line 1 (row 1): author: unknown variant `ROBOT`, expected one of `CUSTOMER`, \
+            "data.jsonl line 1 (row 1): author is \"ROBOT\": unknown variant `ROBOT`, expected one of `CUSTOMER`, \
              `BOT`, `AGENT`",
         ),
         (
             line("", "").replace("\"chat\"", "\"chats\""),
-            "data.jsonl line 1 (row 1): kind is \"chats\", did you mean \"chat\"?",
+            "data.jsonl line 1 (row 1): kind is \"chats\", expected \"transaction\", \"dispute\", \"chat\", \"invoice\" or \"label\"",
         ),
         (
             format!("{{{good}}}"),
-            "data.jsonl line 1 (row 1): kind is missing, expected one of transaction, dispute, chat, \
-             invoice, label",
+            "data.jsonl line 1 (row 1): kind is absent, expected \"transaction\", \"dispute\", \"chat\", \"invoice\" or \"label\"",
         ),
     ] {
         let rows = Rows::events("data.jsonl".to_owned(), input(line.clone())).unwrap();

@@ -65,6 +65,11 @@ impl StoreSink {
         Ok(StoreSink { thread })
     }
 
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until it has ended after a stop.
     ///
     /// # Errors
@@ -120,7 +125,16 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
     let member = Member { group: GROUP.to_owned(), index: 0, count: 1 };
     let mut consumer = log.consumer(&member, &TOPICS)?;
     let mut records = Vec::new();
-    while !stop.is_stopped() {
+    let mut deadline = None;
+    loop {
+        if stop.is_stopped() {
+            // what was committed is stored, if that can be done soon
+            let now = Instant::now();
+            let deadline = *deadline.get_or_insert(now + limits().drain_deadline);
+            if now >= deadline || StoreSink::caught_up(log)? {
+                return Ok(());
+            }
+        }
         match consumer.poll(limits().poll_wait, &mut records)? {
             Polled::Assigned(partitions) => {
                 consumer.start(&committed(log, &partitions)?)?;
@@ -138,7 +152,6 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
             }
         }
     }
-    Ok(())
 }
 
 fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogError> {
