@@ -197,3 +197,82 @@ fn large_appends_are_cut_into_chunks_that_read_back_in_order() {
         .unwrap();
     assert!(stored > 4, "{stored} chunks");
 }
+
+/// Keeps the writer busy until the sender is dropped, so that what is handed in meanwhile becomes
+/// one group.
+fn hold_the_writer(
+    log: &EmbeddedLog,
+) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<()>) {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (busy, is_busy) = std::sync::mpsc::channel();
+    let database = log.database().clone();
+    let holder = std::thread::spawn(move || {
+        let work: Work = Box::new(move |_| {
+            busy.send(()).unwrap();
+            // ends when the sender is dropped
+            let _dropped = released.recv();
+            Ok(())
+        });
+        database.write(work).unwrap();
+    });
+    is_busy.recv().unwrap();
+    (release, holder)
+}
+
+#[test]
+fn a_new_producer_sees_what_became_of_a_commit_that_nobody_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+    let (release, holder) = hold_the_writer(&log);
+    let late = log.clone();
+    let (handed_in, is_handed_in) = std::sync::mpsc::channel();
+    let appending = std::thread::spawn(move || {
+        handed_in.send(()).unwrap();
+        late.appender().unwrap().append(&batch(Topic::Decisions, &["late"])).unwrap();
+    });
+    is_handed_in.recv().unwrap();
+    // its thread is about to hand the job in; nothing tells when it has
+    let _soon = std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(300));
+    let waker = std::thread::spawn(move || {
+        let _early = std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(200));
+        drop(release);
+    });
+    let _producer = log.producer("the next life").unwrap();
+    assert_eq!(log.end(Topic::Decisions, 0).unwrap(), 1, "committed before the producer is there");
+    for thread in [holder, appending, waker] {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_group_that_was_rolled_back_leaves_no_part_of_itself() {
+    for round in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let small = Options { pages_max: Some(96), ..options() };
+        let log = EmbeddedLog::open(folder.path(), &small).unwrap();
+        let (release, holder) = hold_the_writer(&log);
+        // the second or third of these does not fit, whatever their order
+        let huge = "x".repeat(350_000);
+        let payloads: Vec<String> = vec!["a".into(), huge.clone(), "b".into(), huge, "c".into()];
+        let threads: Vec<_> = payloads
+            .into_iter()
+            .map(|payload| {
+                let log = log.clone();
+                std::thread::spawn(move || {
+                    log.appender().unwrap().append(&batch(Topic::Chats, &[&payload])).is_ok()
+                })
+            })
+            .collect();
+        let _gathering = std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(50));
+        drop(release);
+        holder.join().unwrap();
+        let answers: Vec<bool> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let stored = answers.iter().filter(|ok| **ok).count();
+        assert!(stored < answers.len(), "round {round}: something did not fit");
+        assert_eq!(self::payloads(&log, Topic::Chats, 0).len(), stored, "{answers:?}");
+        drop(log);
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+        log.appender().unwrap().append(&batch(Topic::Chats, &["after"])).unwrap();
+        assert_eq!(self::payloads(&log, Topic::Chats, 0).len(), stored + 1);
+    }
+}
