@@ -18,9 +18,9 @@ use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
 use crate::config::{MergeMode, Topology, limits};
 use crate::event::{Millis, Topic};
+use crate::log::Log;
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Faults;
-use crate::log::{Log, LogError};
 use crate::score::RuleSet;
 use crate::sink::notify::{Delivery, Notify, NotifyContext, NotifyHandle, RecordDeliveries};
 use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink};
@@ -273,7 +273,8 @@ impl Process {
     pub(super) fn settle(&self) {
         let deadline = Instant::now() + limits().drain_deadline;
         while Instant::now() < deadline && !self.stop.wait(Duration::from_millis(10)) {
-            match decided(self.log.as_ref())
+            let decided = self.log.caught_up(stage::GROUP, &Topic::INPUTS);
+            match decided
                 .and_then(|decided| Ok(decided && StoreSink::caught_up(self.log.as_ref())?))
             {
                 Ok(false) => {}
@@ -307,19 +308,6 @@ impl Process {
         }
         Ok(())
     }
-}
-
-/// Whether every input record that is on the topics now is decided about.
-fn decided(log: &dyn Log) -> Result<bool, LogError> {
-    for topic in Topic::INPUTS {
-        for partition in 0..log.partitions(topic)? {
-            let committed = log.committed(stage::GROUP, topic, partition)?.unwrap_or(0);
-            if committed < log.end(topic, partition)? {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }
 
 /// How the notify sink's ends of deliveries reach the store.

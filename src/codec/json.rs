@@ -6,11 +6,9 @@ use apache_avro::schema::RecordSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::redact::shorten;
 use super::{Contract, redact};
 use crate::event::{Date, Event, Kind, Millis};
-
-/// Characters of a value that an error quotes.
-const QUOTE_CHARS: usize = 60;
 
 /// Why a JSON value is not an event. Names the field, the value and what was expected.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -243,13 +241,7 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn quote(value: &Value) -> String {
-    let text = value.to_string();
-    let clean = redact(&text);
-    let mut short: String = clean.chars().take(QUOTE_CHARS).collect();
-    if short.len() < clean.len() {
-        short.push('…');
-    }
-    short
+    shorten(&value.to_string())
 }
 
 #[cfg(test)]

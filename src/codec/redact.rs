@@ -29,6 +29,19 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// Characters of a value that an error quotes.
+const QUOTE_CHARS: usize = 60;
+
+/// A value as errors quote it: redacted and short.
+pub(super) fn shorten(text: &str) -> String {
+    let clean = redact(text);
+    let mut short: String = clean.chars().take(QUOTE_CHARS).collect();
+    if short.len() < clean.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// Whether there is a card number somewhere in the bytes.
 pub fn contains_card_number(bytes: &[u8]) -> bool {
     !card_numbers(bytes).is_empty()

@@ -2,7 +2,7 @@
 //! the checks in this order.
 
 use super::decode::Refusal;
-use super::redact::{is_card_number, redact};
+use super::redact::{is_card_number, shorten};
 use crate::event::{Code, Event, FailedStage, Millis, Text};
 use crate::log::Record;
 
@@ -16,8 +16,6 @@ const TEXT_BYTES_MAX: usize = 1_024;
 const EARLIEST: Millis = Millis(946_684_800_000);
 /// How far the producer's clock may be ahead of the log's.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1_000;
-/// Characters of a value that an error quotes.
-const QUOTE_CHARS: usize = 60;
 
 /// Checks an event against its record.
 ///
@@ -38,12 +36,7 @@ fn refuse(code: Code, message: String) -> Refusal {
 
 /// A value as errors quote it: redacted and short.
 fn quote(value: &str) -> String {
-    let clean = redact(value);
-    let mut short: String = clean.chars().take(QUOTE_CHARS).collect();
-    if short.len() < clean.len() {
-        short.push('…');
-    }
-    format!("{short:?}")
+    format!("{:?}", shorten(value))
 }
 
 fn ids(event: &Event<'_>) -> Result<(), Refusal> {

@@ -380,6 +380,32 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn committed(&self, group: &str, topic: Topic, partition: u32)
     -> Result<Option<i64>, LogError>;
+
+    /// Where the group goes on: its committed position, else the oldest record.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn resume(&self, group: &str, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        match self.committed(group, topic, partition)? {
+            Some(offset) => Ok(offset),
+            None => self.beginning(topic, partition),
+        }
+    }
+
+    /// Whether the group has committed everything that is on these topics now.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn caught_up(&self, group: &str, topics: &[Topic]) -> Result<bool, LogError> {
+        for topic in topics.iter().copied() {
+            for partition in 0..self.partitions(topic)? {
+                if self.resume(group, topic, partition)? < self.end(topic, partition)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Why the log did not do what it was asked.

@@ -302,11 +302,7 @@ impl<'a> Life<'a> {
             let mut committed = Vec::new();
             let mut inputs = Vec::new();
             for topic in Topic::INPUTS {
-                let at = log.committed(&self.settings.group, topic, partition)?;
-                let offset = match at {
-                    Some(offset) => offset,
-                    None => log.beginning(topic, partition)?,
-                };
+                let offset = log.resume(&self.settings.group, topic, partition)?;
                 committed.push(Position { topic, partition, offset });
                 inputs.push((topic, offset, log.end(topic, partition)?));
             }

@@ -307,10 +307,7 @@ impl<'a> Life<'a> {
         let log = &self.context.log;
         let mut starts = Vec::new();
         for partition in partitions.iter().copied() {
-            let offset = match log.committed(GROUP, Topic::Escalations, partition)? {
-                Some(offset) => offset,
-                None => log.beginning(Topic::Escalations, partition)?,
-            };
+            let offset = log.resume(GROUP, Topic::Escalations, partition)?;
             starts.push(Position { topic: Topic::Escalations, partition, offset });
             self.ledger.start(partition, offset);
             self.fetched_to.insert(partition, offset);

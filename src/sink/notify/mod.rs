@@ -243,18 +243,7 @@ impl NotifyHandle {
 
 /// Asks the log and not the sink, so that it holds across crashes and processes.
 fn is_caught_up(log: &dyn Log) -> Result<bool, LogError> {
-    let topic = Topic::Escalations;
-    for partition in 0..log.partitions(topic)? {
-        let end = log.end(topic, partition)?;
-        let at = match log.committed(GROUP, topic, partition)? {
-            Some(offset) => offset,
-            None => log.beginning(topic, partition)?,
-        };
-        if at < end {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    log.caught_up(GROUP, &[Topic::Escalations])
 }
 
 /// The sink's lives: started again after a crash, ended for good with the log.

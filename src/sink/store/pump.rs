@@ -83,15 +83,7 @@ impl StoreSink {
     /// # Errors
     /// When the log cannot be asked.
     pub fn caught_up(log: &dyn Log) -> Result<bool, LogError> {
-        for topic in TOPICS {
-            for partition in 0..log.partitions(topic)? {
-                let committed = log.committed(GROUP, topic, partition)?.unwrap_or(0);
-                if committed < log.end(topic, partition)? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        log.caught_up(GROUP, &TOPICS)
     }
 }
 
@@ -158,10 +150,7 @@ fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogErro
     let mut positions = Vec::new();
     for topic in TOPICS {
         for partition in partitions.iter().copied() {
-            let offset = match log.committed(GROUP, topic, partition)? {
-                Some(offset) => offset,
-                None => log.beginning(topic, partition)?,
-            };
+            let offset = log.resume(GROUP, topic, partition)?;
             positions.push(Position { topic, partition, offset });
         }
     }
