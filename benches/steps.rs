@@ -14,7 +14,7 @@ use weir::codec::{Contract, Decoded, Decoder, Encoder, Writers};
 use weir::config::Topology;
 use weir::event::{Kind, Millis, Position, Slot, Source, Text, Topic};
 use weir::log::embedded::{EmbeddedLog, Options};
-use weir::log::{Log, Membership, Record, RecordBatch};
+use weir::log::{Log, Member, Membership, Record, RecordBatch};
 use weir::score::{Case, Engine, RuleSet};
 use weir::sim::{Settings, Simulator};
 use weir::stage::{Lanes, Merge};
@@ -224,7 +224,7 @@ fn commits(records: &[Record], table: &mut Table) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = EmbeddedLog::open(folder.path(), &Options::default()).expect("a new data folder");
     let log: Arc<dyn Log> = Arc::new(log);
-    let mut producer = log.producer("bench").expect("a producer");
+    let mut producer = log.producer(&Member::sole("bench")).expect("a producer");
     let payload = vec![7u8; 900];
     table.time("commit", records.len(), true, || {
         for chunk in records.chunks(BATCH) {
@@ -232,7 +232,7 @@ fn commits(records: &[Record], table: &mut Table) {
             for record in chunk {
                 batch.push(Topic::Decisions, 0, 0, record.key().unwrap_or_default(), &payload);
             }
-            let membership = Membership { group: "bench".into() };
+            let membership = Membership { group: "bench".into(), ..Membership::default() };
             let done = producer
                 .begin()
                 .and_then(|()| producer.send(&batch))

@@ -66,7 +66,9 @@ struct World {
 
 impl Demo {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let (topology, _) = super::check::check(&self.topology)?;
+        let (mut topology, _) = super::check::check(&self.topology)?;
+        // the demo is for a look at weir without any server
+        topology.kafka = None;
         let process = Process::start(&Plan {
             topology: &topology,
             data: &self.data,
@@ -110,13 +112,19 @@ impl Demo {
             .unwrap_or_else(|_| Err(Failure::new(Exit::Failed, "the simulator panicked")));
         process.settle();
         let seen = watch.end();
-        let store = Arc::clone(&process.store);
+        let store = process.store.clone();
         process.stop.stop();
         process.wait()?;
         feed?;
         summarise(&seen, took);
-        let stored = store.counts()?;
-        say!("\nstored      {} decisions, {} escalations", stored.decisions, stored.escalations);
+        if let Some(store) = store {
+            let stored = store.counts()?;
+            say!(
+                "\nstored      {} decisions, {} escalations",
+                stored.decisions,
+                stored.escalations
+            );
+        }
         say!(
             "explain one weir explain {} --data {}",
             seen.sample.as_deref().unwrap_or("ID"),

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::process::open_log;
+use super::open::{open_log, read_log};
 use super::{Exit, Failure, Places};
 use crate::codec::{self, Contract, decode_own};
 use crate::event::{DeadLetter, Position, Topic};
-use crate::log::embedded::EmbeddedLog;
 use crate::log::{Log, Member, Reader, Record, RecordBatch};
 use crate::sink::notify::GROUP as NOTIFY;
 use crate::telemetry::Clock;
@@ -83,10 +82,10 @@ pub(super) struct List {
 
 impl List {
     fn run(&self) -> Result<(), Failure> {
-        let log = EmbeddedLog::open_read_only(&self.places.data()?)?;
+        let log = read_log(&self.places)?;
         let mut letters = Vec::new();
         let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-        each_letter(&log, |letter| {
+        each_letter(log.as_ref(), |letter| {
             if self.filter.takes(&letter) {
                 *counts.entry((letter.stage.clone(), letter.code.clone())).or_default() += 1;
                 letters.push(letter);
@@ -125,9 +124,9 @@ pub(super) struct Show {
 
 impl Show {
     fn run(&self) -> Result<(), Failure> {
-        let log = EmbeddedLog::open_read_only(&self.places.data()?)?;
+        let log = read_log(&self.places)?;
         let mut found = false;
-        each_letter(&log, |letter| {
+        each_letter(log.as_ref(), |letter| {
             if position(&letter) == Some(self.position.0) {
                 found = true;
                 say!("{}", json(&letter)?);
@@ -173,7 +172,7 @@ impl Requeue {
         let topology = self.places.load()?;
         let log = open_log(&topology, &self.places.data()?)?;
         let mut wanted: Vec<Position> = Vec::new();
-        each_letter(&log, |letter| {
+        each_letter(log.as_ref(), |letter| {
             let at = position(&letter);
             let named =
                 self.positions.is_empty() || self.positions.iter().any(|place| Some(place.0) == at);
@@ -186,7 +185,6 @@ impl Requeue {
         wanted.dedup();
         let (escalations, inputs): (Vec<Position>, Vec<Position>) =
             wanted.into_iter().partition(|position| position.topic == Topic::Escalations);
-        let log: Arc<dyn Log> = Arc::new(log);
         requeue(&log, &inputs)?;
         redeliver(&log, &escalations)?;
         say!("requeued {} records, {} escalations", inputs.len(), escalations.len());

@@ -17,7 +17,7 @@ pub enum Exit {
     Invalid = 2,
     /// too much bad input: `[poison]` limits passed
     Poison = 3,
-    /// another process holds the data folder
+    /// another process holds the data folder, or the process's identity
     InUse = 4,
     /// the data folder was written by a newer weir
     Newer = 5,
@@ -27,6 +27,10 @@ pub enum Exit {
     Unproved = 7,
     /// records that were decided about cannot be read any more
     StateGap = 8,
+    /// the log does not answer
+    Unreachable = 9,
+    /// a commit hung and the watchdog ended the process
+    Hung = 10,
 }
 
 /// Why a command failed.
@@ -63,7 +67,11 @@ impl From<LogError> for Failure {
             LogError::Locked { .. } => Exit::InUse,
             LogError::NewerFormat { .. } => Exit::Newer,
             LogError::DiskFull { .. } => Exit::DiskFull,
-            LogError::Missing { .. } | LogError::Partitions { .. } => Exit::Invalid,
+            LogError::Missing { .. } | LogError::Partitions { .. } | LogError::Topics { .. } => {
+                Exit::Invalid
+            }
+            LogError::Unreachable { .. } => Exit::Unreachable,
+            LogError::Fenced { .. } => Exit::InUse,
             _ => Exit::Failed,
         };
         Failure::new(exit, error)
@@ -84,6 +92,7 @@ impl From<StageFailure> for Failure {
             StageFailure::Poison(_) | StageFailure::Panics(_) => Exit::Poison,
             StageFailure::StateGap { .. } => Exit::StateGap,
             StageFailure::Log(LogError::DiskFull { .. }) => Exit::DiskFull,
+            StageFailure::Fenced(_) => Exit::InUse,
             StageFailure::Rules(_) => Exit::Invalid,
             StageFailure::Log(_) | StageFailure::Lost(_) => Exit::Failed,
         };

@@ -3,16 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::feed::{Feed, Pacer};
-use super::process::open_log;
+use super::open::open_log;
 use super::{Exit, Failure, Places};
 use crate::codec::json;
 use crate::event::Millis;
-use crate::log::Log;
 use crate::sim::{Settings, Simulated, Simulator};
 use crate::telemetry::Clock;
 
@@ -84,7 +82,7 @@ impl Generate {
         }
         let topology = self.places.load()?;
         let data = self.places.data()?;
-        let log: Arc<dyn Log> = Arc::new(open_log(&topology, &data)?);
+        let log = open_log(&topology, &data)?;
         let mut feed = Feed::new(&log)?;
         let clock = Clock::system();
         let mut pacer = Pacer::new(self.rate);

@@ -24,9 +24,11 @@ mod exit;
 mod explain;
 mod feed;
 mod generate;
+mod open;
 mod process;
 mod replay;
 mod run;
+mod topics;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -45,7 +47,7 @@ use crate::telemetry::{LogFormat, init_logging, log_panics};
 #[command(name = "weir", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 invalid configuration or input, 3 too much bad \
-    input, 4 data folder in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole.\n\n\
+    input, 4 data folder or identity in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole, 9 the log does not answer, 10 a commit hung.\n\n\
     Begin with: weir demo"
 )]
 struct Cli {
@@ -75,6 +77,8 @@ enum Command {
     Replay(replay::Replay),
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    #[command(subcommand)]
+    Topics(topics::Topics),
 }
 
 /// Where the topology and the data are.
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Generate(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Dlq(command) => command.run(),
+        Command::Topics(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

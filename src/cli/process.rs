@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use super::open::open;
 use super::{Exit, Failure, archive};
 use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
-use crate::config::{MergeMode, Topology, limits};
+use crate::config::{Delivery as DeliveryMode, MergeMode, Topology, limits};
 use crate::event::{Millis, Topic};
 use crate::log::Log;
-use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Faults;
 use crate::score::RuleSet;
 use crate::sink::notify::{Delivery, Notify, NotifyContext, NotifyHandle, RecordDeliveries};
 use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink};
-use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd};
+use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd, Watchdog};
 use crate::state::Horizon;
 use crate::telemetry::metric::Exporter;
 use crate::telemetry::{Clock, Health, Stop};
@@ -58,7 +58,8 @@ pub(super) struct Plan<'a> {
 /// A running process.
 pub(super) struct Process {
     pub(super) log: Arc<dyn Log>,
-    pub(super) store: Arc<dyn Store>,
+    /// where there are sinks
+    pub(super) store: Option<Arc<dyn Store>>,
     pub(super) stop: Stop,
     pub(super) clock: Clock,
     /// where the server listens, if there is one
@@ -73,22 +74,13 @@ pub(super) struct Process {
     runtime: Runtime,
 }
 
-/// Opens the embedded log of a data folder for writing.
-pub(super) fn open_log(topology: &Topology, data: &Path) -> Result<EmbeddedLog, Failure> {
-    let options = Options {
-        partitions: *topology.embedded.partitions.get_ref(),
-        durable: topology.embedded.durable,
-        pages_max: None,
-    };
-    Ok(EmbeddedLog::open(data, &options)?)
-}
-
-fn settings(plan: &Plan<'_>) -> Settings {
+fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings {
     let Topology { worker, dedupe, poison, .. } = plan.topology;
     Settings {
         group: stage::GROUP.to_owned(),
-        identity: "weir".to_owned(),
         workers: *worker.count.get_ref(),
+        exactly_once: worker.delivery == DeliveryMode::ExactlyOnce,
+        transaction_timeout,
         commit_interval: Duration::from_millis(*worker.commit_interval_ms.get_ref()),
         batch_records_max: *worker.batch_records_max.get_ref(),
         batch_bytes_max: *worker.batch_bytes_max.get_ref(),
@@ -116,9 +108,13 @@ impl Process {
         let rules = RuleSet::load(&plan.topology.rules)?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
-        let embedded = open_log(plan.topology, plan.data)?;
+        let sinks = [Role::Store, Role::Notify].iter().any(|role| plan.roles.contains(role));
+        let opened = open(plan.topology, plan.data, sinks)?;
         archive::keep(plan.data, &rules)?;
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(embedded.database())?);
+        let store: Option<Arc<dyn Store>> = match &opened.database {
+            Some(database) => Some(Arc::new(EmbeddedStore::open(database)?)),
+            None => None,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("weir-io")
@@ -126,7 +122,7 @@ impl Process {
             .build()
             .map_err(failed)?;
         let mut process = Process {
-            log: Arc::new(embedded),
+            log: opened.log,
             store,
             stop: Stop::default(),
             clock: Clock::system(),
@@ -140,7 +136,9 @@ impl Process {
             runtime,
         };
         let health = Health::default();
-        if let Err(failure) = process.start_parts(plan, &health, Decoder::new(writers)) {
+        if let Err(failure) =
+            process.start_parts(plan, &health, Decoder::new(writers), opened.transaction_timeout)
+        {
             // whatever has begun ends again before the failure is told
             process.stop.stop();
             process.wait()?;
@@ -154,24 +152,28 @@ impl Process {
         plan: &Plan<'_>,
         health: &Health,
         decoder: Decoder,
+        transaction_timeout: Option<Duration>,
     ) -> Result<(), Failure> {
         let has = |role| plan.roles.contains(&role);
         if has(Role::Api) {
             self.start_server(plan.listen, health)?;
         }
-        if has(Role::Store) {
-            let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
+        if let Some(store) = self.store.clone().filter(|_| has(Role::Store)) {
+            let log = Arc::clone(&self.log);
             let sink = StoreSink::start(log, store, health, self.sinks_stop.clone());
             self.store_sink = Some(sink.map_err(failed)?);
         }
-        if has(Role::Notify) && !plan.topology.webhooks.is_empty() {
+        if let Some(store) = self.store.clone()
+            && has(Role::Notify)
+            && !plan.topology.webhooks.is_empty()
+        {
             let context = NotifyContext {
                 log: Arc::clone(&self.log),
                 clock: self.clock.clone(),
                 health: health.clone(),
                 stop: self.sinks_stop.clone(),
                 runtime: self.runtime.handle().clone(),
-                record: record_deliveries(&self.store),
+                record: record_deliveries(&store),
                 seed: self.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
             };
             let webhooks = plan.topology.webhooks.clone();
@@ -186,8 +188,12 @@ impl Process {
                 health: health.clone(),
                 stop: self.stop.clone(),
                 faults: Faults::default(),
+                watchdog: Watchdog::default(),
             };
-            self.stage = Some(Stage::start(&context, &settings(plan))?);
+            if let Some(timeout) = transaction_timeout {
+                context.watchdog.guard(timeout * 2, nap(), bite).map_err(failed)?;
+            }
+            self.stage = Some(Stage::start(&context, &settings(plan, transaction_timeout))?);
         }
         Ok(())
     }
@@ -308,6 +314,29 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// A wait that nobody ends: the watchdog guards drains too.
+fn nap() -> impl Fn(Duration) -> bool + Send + 'static {
+    let never = Stop::default();
+    move |wait| never.wait(wait)
+}
+
+/// Ends the process at once: whoever waits for a commit that hangs, hangs too.
+fn bite(age: Duration) {
+    tracing::error!(
+        ?age,
+        "a commit hangs beyond twice the transaction's time-out: ending at once; nothing \
+         committed is lost, another process or the next start goes on"
+    );
+    let last_resort = std::thread::Builder::new().spawn(|| {
+        Stop::default().wait(Duration::from_secs(2));
+        std::process::abort();
+    });
+    if last_resort.is_err() {
+        std::process::abort();
+    }
+    std::process::exit(Exit::Hung as i32);
 }
 
 /// How the notify sink's ends of deliveries reach the store.

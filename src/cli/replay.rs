@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::feed::{Feed, Pacer};
-use super::process::open_log;
+use super::open::open_log;
 use super::{Exit, Failure, Places};
 use crate::event::Millis;
 use crate::log::Log;
@@ -72,9 +72,11 @@ impl Replay {
         let map = map.map_err(|error| Failure::new(Exit::Invalid, error))?;
         let topology = self.places.load()?;
         let data = self.places.data()?;
-        let log: Arc<dyn Log> = Arc::new(open_log(&topology, &data)?);
+        let log = open_log(&topology, &data)?;
+        let cluster =
+            topology.kafka.as_ref().map(|kafka| format!("{}\n{}", kafka.brokers, kafka.prefix));
         for file in &self.files {
-            self.replay(file, map.as_ref(), &log, &data)?;
+            self.replay(file, map.as_ref(), &log, &data, cluster.as_deref())?;
         }
         Ok(())
     }
@@ -85,13 +87,14 @@ impl Replay {
         map: Option<&Map>,
         log: &Arc<dyn Log>,
         data: &Path,
+        cluster: Option<&str>,
     ) -> Result<(), Failure> {
         let opened = match map {
             Some(map) => Rows::open(file, map),
             None => Rows::open_events(file),
         };
         let mut rows = opened.map_err(|error| Failure::new(Exit::Invalid, error))?;
-        let place = self.progress_file(file, data)?;
+        let place = self.progress_file(file, data, cluster)?;
         let size = rows.total_bytes().unwrap_or(0);
         let mut progress = match &place {
             Some(place) if !self.restart => read_progress(place),
@@ -169,14 +172,22 @@ impl Replay {
 
     /// One for each pair of file and map, the map as it is written now. Standard input is another
     /// each time, and has none.
-    fn progress_file(&self, file: &Path, data: &Path) -> Result<Option<PathBuf>, Failure> {
+    fn progress_file(
+        &self,
+        file: &Path,
+        data: &Path,
+        cluster: Option<&str>,
+    ) -> Result<Option<PathBuf>, Failure> {
         if file == Path::new("-") {
             return Ok(None);
         }
         let full = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         let map = self.map.as_ref().map(std::fs::read_to_string).transpose();
         let map = map.map_err(|error| Failure::new(Exit::Invalid, error))?;
-        let name = format!("{}\n{}", full.display(), map.unwrap_or_default());
+        let mut name = format!("{}\n{}", full.display(), map.unwrap_or_default());
+        if let Some(cluster) = cluster {
+            name = format!("{name}\n{cluster}");
+        }
         let file = format!("{:016x}.json", xxh3_64(name.as_bytes()));
         Ok(Some(data.join("replay").join(file)))
     }

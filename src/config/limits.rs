@@ -22,6 +22,8 @@ pub struct Limits {
     pub restart_backoff: Duration,
     /// last pause before a crashed worker starts again
     pub restart_backoff_max: Duration,
+    /// a worker that is fenced twice within this time has a rival, and ends
+    pub fences_window: Duration,
     /// positions remembered as poison after a panic
     pub panics_max: usize,
     /// rules of one kind of event
@@ -34,6 +36,24 @@ pub struct Limits {
     pub deliveries_in_flight: usize,
     /// records a sink takes up at once
     pub sink_batch_records: usize,
+    /// the longest weir waits for a first answer of a Kafka cluster
+    pub kafka_connect_deadline: Duration,
+    /// the longest one question to a Kafka cluster may take
+    pub kafka_request_deadline: Duration,
+    /// the longest a range of a partition may bring nothing
+    pub kafka_read_deadline: Duration,
+    /// the longest an append outside transactions may take
+    pub kafka_append_deadline: Duration,
+    /// the longest it may take to take a transactional identity up
+    pub kafka_init_deadline: Duration,
+    /// one wait of that
+    pub kafka_init_step: Duration,
+    /// how often Kafka's client reports its statistics
+    pub kafka_statistics: Duration,
+    /// memory for records fetched ahead, for each consumer and reader, in kilobytes
+    pub kafka_fetch_kbytes: u32,
+    /// the largest record that is sent, in bytes; also Kafka's own default for topics
+    pub kafka_message_bytes: usize,
 }
 
 /// The bounds that are not settings.
@@ -46,13 +66,23 @@ pub const fn limits() -> Limits {
         commit_deadline: Duration::from_secs(30),
         drain_deadline: Duration::from_secs(10),
         restart_backoff: Duration::from_millis(100),
-        restart_backoff_max: Duration::from_secs(10),
+        restart_backoff_max: Duration::from_secs(5),
+        fences_window: Duration::from_secs(300),
         panics_max: 1_024,
         rules_max: 1_000,
         expression_bytes_max: 8_192,
         console_backlog: 1_000,
         deliveries_in_flight: 16,
         sink_batch_records: 5_000,
+        kafka_connect_deadline: Duration::from_secs(10),
+        kafka_request_deadline: Duration::from_secs(5),
+        kafka_read_deadline: Duration::from_secs(30),
+        kafka_append_deadline: Duration::from_secs(60),
+        kafka_init_deadline: Duration::from_secs(15),
+        kafka_init_step: Duration::from_secs(5),
+        kafka_statistics: Duration::from_secs(5),
+        kafka_fetch_kbytes: 16_384,
+        kafka_message_bytes: 1_048_588,
     }
 }
 

@@ -1,15 +1,17 @@
 //! Topology files to typed, checked values. Reads files and the environment; decides nothing.
 
+mod kafka;
 mod limits;
 mod problem;
 mod rules;
 mod text;
 mod topology;
 
+pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
 pub use problem::{Place, Problem, Problems};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
 pub use text::{Interpolated, Secret};
 pub use topology::{
-    Dedupe, Embedded, Listen, MergeMode, Poison, Server, Topology, Webhook, Worker,
+    Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Server, Topology, Webhook, Worker,
 };

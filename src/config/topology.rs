@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::kafka::KafkaFile;
 use super::problem::KEY_PREFIX;
 use super::rules::RuleFile;
-use super::{Interpolated, Place, Problem, Problems, Secret};
+use super::{Interpolated, Kafka, Place, Problem, Problems, Secret};
 
 /// A whole topology folder.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Topology {
     pub folder: PathBuf,
     /// the embedded log and store
     pub embedded: Embedded,
+    /// the cluster, where the log is not embedded
+    pub kafka: Option<Kafka>,
     /// how workers work
     pub worker: Worker,
     /// how far back repeated events are recognised
@@ -38,6 +41,7 @@ pub struct Topology {
 #[serde(deny_unknown_fields, default)]
 struct File {
     embedded: Embedded,
+    kafka: Option<KafkaFile>,
     worker: Worker,
     dedupe: Dedupe,
     poison: Poison,
@@ -77,6 +81,17 @@ pub enum MergeMode {
     Strict,
 }
 
+/// What a crash may do to decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// outputs and positions become visible together
+    #[default]
+    ExactlyOnce,
+    /// outputs first, positions after them: faster, and a crash may repeat decisions under their ids
+    AtLeastOnce,
+}
+
 /// `[worker]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -89,6 +104,8 @@ pub struct Worker {
     pub batch_records_max: Spanned<usize>,
     /// output bytes of one transaction
     pub batch_bytes_max: Spanned<usize>,
+    /// what a crash may do to decisions
+    pub delivery: Delivery,
     /// how inputs are put in order
     pub merge: MergeMode,
     /// how long an empty input is waited for under `merge = "live"`, in milliseconds
@@ -102,6 +119,7 @@ impl Default for Worker {
             commit_interval_ms: Spanned::new(0..0, 20),
             batch_records_max: Spanned::new(0..0, 5_000),
             batch_bytes_max: Spanned::new(0..0, 4 << 20),
+            delivery: Delivery::ExactlyOnce,
             merge: MergeMode::Live,
             merge_wait_ms: 0,
         }
@@ -235,6 +253,7 @@ impl Topology {
         let checker = Checker { path: &path, text: &text };
         checker.ranges(&file, &mut problems);
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
+        let kafka = checker.kafka(file.kafka, &mut problems);
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
         if !problems.is_empty() {
             return Err(Problems(problems));
@@ -242,6 +261,7 @@ impl Topology {
         Ok(Topology {
             folder: folder.to_owned(),
             embedded: file.embedded,
+            kafka,
             worker: file.worker,
             dedupe: file.dedupe,
             poison: file.poison,
@@ -318,6 +338,18 @@ impl Checker<'_> {
         self.range("share_percent", &file.poison.share_percent, (0.01, 100.0), problems);
         self.range("window", &file.poison.window, (100, 1_000_000), problems);
         self.range("run", &file.poison.run, (1, 1_000_000), problems);
+    }
+
+    fn kafka(&self, file: Option<KafkaFile>, problems: &mut Vec<Problem>) -> Option<Kafka> {
+        match file?.check() {
+            Ok(kafka) => Some(kafka),
+            Err(wrong) => {
+                problems.extend(wrong.into_iter().map(|(span, text)| {
+                    Problem::new(Place::span(self.path, self.text, span), text)
+                }));
+                None
+            }
+        }
     }
 
     fn webhooks(

@@ -26,11 +26,17 @@ pub enum Topic {
     DeadLetters,
     /// what each commit decided, counted
     Rollups,
+    /// what happened to entities other than the account, for every process
+    Touches,
+    /// deadlines that have fired
+    Fired,
+    /// what every process must know: one partition, never deleted
+    Control,
 }
 
 impl Topic {
     /// Every topic, inputs first.
-    pub const ALL: [Topic; 9] = [
+    pub const ALL: [Topic; 12] = [
         Topic::Labels,
         Topic::Disputes,
         Topic::Chats,
@@ -40,6 +46,9 @@ impl Topic {
         Topic::Escalations,
         Topic::DeadLetters,
         Topic::Rollups,
+        Topic::Touches,
+        Topic::Fired,
+        Topic::Control,
     ];
 
     /// The inputs, in the order in which records of equal event time are taken.
@@ -58,6 +67,9 @@ impl Topic {
             Topic::Escalations => "escalations",
             Topic::DeadLetters => "dead-letters",
             Topic::Rollups => "weir.rollups",
+            Topic::Touches => "weir.touches",
+            Topic::Fired => "weir.fired",
+            Topic::Control => "weir.control",
         }
     }
 
@@ -74,7 +86,7 @@ impl Topic {
             Topic::Chats => Some(Kind::Chat),
             Topic::Invoices => Some(Kind::Invoice),
             Topic::Transactions => Some(Kind::Transaction),
-            Topic::Decisions | Topic::Escalations | Topic::DeadLetters | Topic::Rollups => None,
+            _ => None,
         }
     }
 

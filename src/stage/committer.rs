@@ -6,6 +6,8 @@
 //!
 //! Any error ends both: the outcome of the transaction is not known, so the worker drops its state
 //! and starts again from what the log says is committed.
+//!
+//! Without transactions the outputs are appended, and the worker commits the positions after them.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::batch::Batch;
-use crate::log::{Log, LogError, Membership, Producer};
+use super::watchdog::Watched;
+use crate::log::{Appender, Log, LogError, Member, Membership, Producer};
 
 /// A batch that was committed.
 #[derive(Debug)]
@@ -25,6 +28,23 @@ pub struct Committed {
 }
 
 type Done = Result<Committed, LogError>;
+
+/// How batches reach the log.
+enum Writer {
+    Transactions(Box<dyn Producer>),
+    Appends(Box<dyn Appender>),
+}
+
+/// What a committer needs to know.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// whether outputs and positions become visible together
+    pub exactly_once: bool,
+    /// how long a transaction may be open before the log ends it by itself
+    pub transaction_timeout: Option<Duration>,
+    /// ends the process where a commit hangs
+    pub watched: Watched,
+}
 
 /// The worker's end of the committer.
 #[derive(Debug)]
@@ -40,17 +60,22 @@ impl Committer {
     ///
     /// # Errors
     /// When the producer cannot be made.
-    pub fn start(log: &dyn Log, identity: &str) -> Result<Committer, LogError> {
-        let mut producer = log.producer(identity)?;
+    pub fn start(log: &dyn Log, member: &Member, means: Means) -> Result<Committer, LogError> {
+        let mut writer = match means.exactly_once {
+            true => Writer::Transactions(log.producer(member)?),
+            false => Writer::Appends(log.appender()?),
+        };
         let (batches, queue) = bounded::<(Batch, Membership)>(1);
         let (report, done) = bounded::<Done>(1);
-        let name = format!("weir-commit-{}", identity.rsplit('/').next().unwrap_or_default());
+        let name = format!("weir-commit-{}", member.index);
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || {
                 // ends when the worker drops its end, or with the first error
                 for (batch, membership) in queue {
-                    let committed = commit(producer.as_mut(), batch, &membership);
+                    means.watched.begin();
+                    let committed = commit(&mut writer, batch, &membership, &means);
+                    means.watched.end();
                     let failed = committed.is_err();
                     if report.send(committed).is_err() || failed {
                         return;
@@ -119,14 +144,34 @@ impl Drop for Committer {
     }
 }
 
-fn commit(producer: &mut dyn Producer, batch: Batch, membership: &Membership) -> Done {
+fn commit(writer: &mut Writer, batch: Batch, membership: &Membership, means: &Means) -> Done {
     let started = Instant::now();
+    let done = match writer {
+        Writer::Transactions(producer) => transact(producer.as_mut(), &batch, membership),
+        Writer::Appends(appender) => appender.append(&batch.records),
+    };
+    let took = started.elapsed();
+    match done {
+        Ok(()) => {
+            tracing::debug!(taken = batch.taken, ?took, "transaction committed");
+            Ok(Committed { batch, took })
+        }
+        // the log ends a transaction that takes too long and fences its owner: nobody took over
+        Err(LogError::Fenced { .. }) if means.transaction_timeout.is_some_and(|t| took >= t) => {
+            Err(LogError::Timeout { doing: "committing a batch", after: took })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn transact(
+    producer: &mut dyn Producer,
+    batch: &Batch,
+    membership: &Membership,
+) -> Result<(), LogError> {
     producer.begin()?;
     tracing::debug!(records = batch.records.len(), taken = batch.taken, "transaction opened");
     producer.send(&batch.records)?;
     producer.send_positions(&batch.positions(), membership)?;
-    producer.commit()?;
-    let took = started.elapsed();
-    tracing::debug!(taken = batch.taken, ?took, "transaction committed");
-    Ok(Committed { batch, took })
+    producer.commit()
 }

@@ -76,6 +76,21 @@ impl Lanes {
         self.partitions.push(Partition { number, lanes });
     }
 
+    /// Takes a partition out, with what waits of it.
+    pub fn remove(&mut self, number: u32) {
+        self.partitions.retain(|partition| partition.number != number);
+        let waiting = |partition: &Partition| -> usize {
+            partition.lanes.iter().map(|lane| lane.heads.len()).sum()
+        };
+        self.buffered = self.partitions.iter().map(waiting).sum();
+        self.turn = 0;
+    }
+
+    /// Whether there is no partition.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
     /// Puts a delivered record in its lane; `time` is `None` where it cannot be read.
     pub fn push(&mut self, record: Record, time: Option<Millis>) {
         let Position { topic, partition, offset } = record.position;

@@ -16,6 +16,7 @@ mod process;
 mod report;
 mod restore;
 mod supervise;
+mod watchdog;
 mod worker;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub use merge::{Lanes, Merge};
 pub use poison::{PoisonLimits, TooMuchPoison};
 pub use supervise::{Stage, StageEnd, StageFailure};
+pub use watchdog::Watchdog;
 
 use crate::codec::Decoder;
 use crate::config::RuleFile;
@@ -40,10 +42,12 @@ pub const GROUP: &str = "weir.score";
 pub struct Settings {
     /// the consumer group
     pub group: String,
-    /// of this process, stable across restarts
-    pub identity: String,
     /// workers of this process
     pub workers: u32,
+    /// whether outputs and positions become visible together
+    pub exactly_once: bool,
+    /// how long a transaction may be open before the log ends it by itself
+    pub transaction_timeout: Option<Duration>,
     /// the least time between two commits
     pub commit_interval: Duration,
     /// input records of one transaction
@@ -79,6 +83,8 @@ pub struct Context {
     pub stop: Stop,
     /// faults of tests
     pub faults: Faults,
+    /// looks after commits that hang
+    pub watchdog: Watchdog,
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ impl Reporter {
         }
     }
 
+    /// A partition was given up.
+    pub fn revoked(&mut self, partition: u32) {
+        self.inputs.retain(|(_, of), _| *of != partition);
+    }
+
     /// A record was taken.
     pub fn took(&mut self, position: Position, time: Millis) {
         if let Some(input) = self.inputs.get_mut(&(position.topic, position.partition)) {

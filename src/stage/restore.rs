@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::process::Processor;
 use crate::codec::{Contract, decode_own};
 use crate::event::{DeadLetter, Position, Topic};
-use crate::log::{Log, LogError, Record};
+use crate::log::{Log, LogError, Reader, Record};
 use crate::telemetry::{Part, Stop};
 
 /// Bytes read at once.
@@ -30,28 +30,41 @@ pub struct Restored {
     pub unreadable: u64,
 }
 
+/// What a restore needs besides the state it rebuilds.
+pub struct Restorer<'a> {
+    /// where the history is
+    pub log: &'a dyn Log,
+    /// reads it
+    pub reader: Box<dyn Reader>,
+    /// where progress is told
+    pub part: &'a Part,
+    /// the wish to stop
+    pub stop: &'a Stop,
+    /// called now and then, so that the group sees that somebody lives
+    pub alive: &'a mut dyn FnMut() -> Result<(), LogError>,
+}
+
 /// Rebuilds the state of one partition up to `committed`. Ends early, with what it has, when a stop
 /// is wanted.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub fn restore(
-    log: &dyn Log,
+    means: &mut Restorer<'_>,
     partition: u32,
     committed: &[Position],
     processor: &mut Processor,
-    part: &Part,
-    stop: &Stop,
 ) -> Result<Restored, LogError> {
     processor.forget(partition);
-    let dead = dead_letters(log, partition)?;
+    let dead = dead_letters(means, partition)?;
+    let (log, part) = (means.log, means.part);
     let total: i64 = committed.iter().map(|position| position.offset).sum();
     let mut restored = Restored::default();
     let mut progress = Instant::now();
     let mut read = 0;
     for to in committed {
         let from = Position { offset: log.beginning(to.topic, partition)?, ..*to };
-        each(log, from, to.offset, stop, |record| {
+        each(means, from, to.offset, |record| {
             read += 1;
             if dead.contains(&(record.position.topic, record.position.offset)) {
                 restored.skipped += 1;
@@ -82,7 +95,11 @@ pub fn restore(
 }
 
 /// The input records of a partition that became dead letters.
-fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, LogError> {
+fn dead_letters(
+    means: &mut Restorer<'_>,
+    partition: u32,
+) -> Result<HashSet<(Topic, i64)>, LogError> {
+    let log = means.log;
     let mut dead = HashSet::new();
     let end = log.end(Topic::DeadLetters, partition)?;
     let from = Position {
@@ -90,7 +107,7 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
         partition,
         offset: log.beginning(Topic::DeadLetters, partition)?,
     };
-    each(log, from, end, &Stop::default(), |record| {
+    each(means, from, end, |record| {
         match decode_own::<DeadLetter>(Contract::DeadLetter, record.payload()) {
             Ok(letter) => {
                 if let Some(topic) = Topic::from_name(&letter.topic) {
@@ -107,16 +124,15 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
 
 /// Calls `seen` for each record of a partition from `from` up to `to`.
 fn each(
-    log: &dyn Log,
+    means: &mut Restorer<'_>,
     mut from: Position,
     to: i64,
-    stop: &Stop,
     mut seen: impl FnMut(&Record),
 ) -> Result<(), LogError> {
-    let mut reader = log.reader()?;
     let mut records = Vec::new();
-    while from.offset < to && !stop.is_stopped() {
-        let next = reader.read(from, to, READ_BYTES, &mut records)?;
+    while from.offset < to && !means.stop.is_stopped() {
+        (means.alive)()?;
+        let next = means.reader.read(from, to, READ_BYTES, &mut records)?;
         records.drain(..).for_each(|record| seen(&record));
         if next == from.offset {
             return Ok(());

@@ -52,6 +52,12 @@ pub enum StageFailure {
         /// how many
         unreadable: u64,
     },
+    /// somebody else has this identity
+    #[error(
+        "fenced twice within some minutes: another running process has the same [kafka] process \
+         name, expected one of its own for each ({0})"
+    )]
+    Fenced(LogError),
     /// the log is closed, or failed while the stage was to drain
     #[error("{0}")]
     Log(LogError),
@@ -130,6 +136,7 @@ fn live_again(
     let mut panicked: HashSet<Position> = HashSet::new();
     let mut gauge = PoisonGauge::new(settings.poison);
     let mut backoff = limits().restart_backoff;
+    let mut fenced: Option<Instant> = None;
     loop {
         let began = Instant::now();
         let crash = match live(context, settings, index, part, &panicked, &mut gauge)? {
@@ -157,6 +164,15 @@ fn live_again(
             Crash::StateGap { partition, unreadable } => {
                 let (partition, unreadable) = (*partition, *unreadable);
                 return Err(StageFailure::StateGap { partition, unreadable });
+            }
+            Crash::Log(LogError::Fenced { .. }) => {
+                let before = fenced.replace(Instant::now());
+                if before.is_some_and(|at| at.elapsed() < limits().fences_window)
+                    && let Crash::Log(error) = crash
+                {
+                    return Err(StageFailure::Fenced(error));
+                }
+                "fenced"
             }
             Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
             Crash::Log(_) => "log",

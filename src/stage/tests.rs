@@ -59,8 +59,9 @@ fn rules() -> Arc<Vec<RuleFile>> {
 fn settings() -> Settings {
     Settings {
         group: GROUP.into(),
-        identity: "test".into(),
         workers: 1,
+        exactly_once: true,
+        transaction_timeout: None,
         commit_interval: Duration::ZERO,
         batch_records_max: 50,
         batch_bytes_max: 1 << 20,
@@ -81,6 +82,7 @@ fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
         health: Health::default(),
         stop: Stop::default(),
         faults,
+        watchdog: Watchdog::default(),
     }
 }
 

@@ -10,17 +10,17 @@
 //! full. Every wait has a deadline; any failure ends the life, and the next begins from what the log
 //! says is committed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::committer::{Committed, Committer};
+use super::committer::{Committed, Committer, Means};
 use super::merge::{Lanes, Merge};
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
-use super::restore::restore;
+use super::restore::{Restorer, restore};
 use super::{Context, Settings};
 use crate::codec::EncodeError;
 use crate::config::limits;
@@ -95,6 +95,11 @@ pub struct Life<'a> {
     processor: Processor,
     lanes: Lanes,
     membership: Membership,
+    /// up to where each input of the partitions owned is committed
+    positions: BTreeMap<(Topic, u32), i64>,
+    /// partitions that were given up, with what was committed of them then: their state is kept
+    /// until the next assignment, because they often come back
+    kept: HashMap<u32, Vec<Position>>,
     batch: Batch,
     last_commit: Instant,
     fetched: Vec<Record>,
@@ -120,8 +125,14 @@ impl<'a> Life<'a> {
         let member =
             Member { group: settings.group.clone(), index, count: settings.workers.max(1) };
         let consumer = context.log.consumer(&member, &Topic::INPUTS)?;
-        let identity = format!("{}/{}", settings.identity, index);
-        let committer = Committer::start(context.log.as_ref(), &identity)?;
+        // the producer comes before any committed position is read: it ends what an earlier life
+        // has left open
+        let means = Means {
+            exactly_once: settings.exactly_once,
+            transaction_timeout: settings.transaction_timeout,
+            watched: context.watchdog.watch(),
+        };
+        let committer = Committer::start(context.log.as_ref(), &member, means)?;
         Ok(Life {
             context,
             settings,
@@ -135,6 +146,8 @@ impl<'a> Life<'a> {
             processor,
             lanes: Lanes::new(settings.merge),
             membership: Membership::default(),
+            positions: BTreeMap::new(),
+            kept: HashMap::new(),
             batch: Batch::default(),
             last_commit: Instant::now(),
             fetched: Vec::new(),
@@ -235,7 +248,7 @@ impl<'a> Life<'a> {
 
     fn commit_if_due(&mut self) -> Result<(), Crash> {
         if let Some(committed) = self.committer.wait(Duration::ZERO)? {
-            self.committed(&committed);
+            self.committed(&committed)?;
         }
         if self.batch.is_empty() {
             return Ok(());
@@ -248,7 +261,7 @@ impl<'a> Life<'a> {
             let nap = if full { limits().commit_deadline } else { COMMIT_NAP };
             if full || idle {
                 match self.committer.wait(nap)? {
-                    Some(committed) => self.committed(&committed),
+                    Some(committed) => self.committed(&committed)?,
                     None if full => return Err(commit_timeout()),
                     None => {}
                 }
@@ -270,11 +283,20 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn committed(&mut self, committed: &Committed) {
+    fn committed(&mut self, committed: &Committed) -> Result<(), LogError> {
+        let positions = committed.batch.positions();
+        if !self.settings.exactly_once {
+            // the outputs have arrived: should this fail, they are made again under the same ids
+            self.consumer.commit(&positions)?;
+        }
+        for position in positions {
+            self.positions.insert((position.topic, position.partition), position.offset);
+        }
         if let Some(gauge) = self.submitted.take() {
             *self.settled = gauge;
         }
         self.reporter.committed(committed);
+        Ok(())
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.
@@ -286,46 +308,41 @@ impl<'a> Life<'a> {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.committer.wait(left)? {
-                Some(committed) => self.committed(&committed),
+                Some(committed) => self.committed(&committed)?,
                 None => return Err(commit_timeout()),
             }
         }
         Ok(())
     }
 
+    /// Takes partitions over: their state is kept or restored before the first record is polled.
     fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
         let started = Instant::now();
         self.membership = self.consumer.membership();
-        let log = Arc::clone(&self.context.log);
-        let mut starts = Vec::new();
+        let wanted: Vec<(Topic, u32)> = partitions
+            .iter()
+            .flat_map(|partition| Topic::INPUTS.map(|topic| (topic, *partition)))
+            .collect();
+        let starts = self.starts(&wanted)?;
+        let ends = self.context.log.ends(&wanted)?;
         for partition in partitions.iter().copied() {
-            let mut committed = Vec::new();
-            let mut inputs = Vec::new();
-            for topic in Topic::INPUTS {
-                let offset = log.resume(&self.settings.group, topic, partition)?;
-                committed.push(Position { topic, partition, offset });
-                inputs.push((topic, offset, log.end(topic, partition)?));
+            let of = |position: &&Position| position.partition == partition;
+            let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
+            if self.kept.remove(&partition).as_ref() == Some(&committed) {
+                tracing::info!(partition, "partition came back, its state was kept");
+            } else {
+                self.restore(partition, &committed)?;
             }
-            self.part.not_ready(format!("restoring partition {partition}"));
-            let stop = &self.context.stop;
-            let restored =
-                restore(log.as_ref(), partition, &committed, &mut self.processor, self.part, stop)?;
-            tracing::info!(
-                partition,
-                applied = restored.applied,
-                skipped = restored.skipped,
-                unreadable = restored.unreadable,
-                "partition restored"
-            );
-            if restored.unreadable > 0 {
-                if !self.settings.accept_state_gap {
-                    let unreadable = restored.unreadable;
-                    return Err(Crash::StateGap { partition, unreadable });
-                }
-                self.processor.degrade("state_gap");
+            let mut inputs = Vec::new();
+            for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
+                inputs.push((start.topic, start.offset, *end));
+                self.positions.insert((start.topic, partition), start.offset);
             }
             self.lanes.add(partition, &inputs);
-            starts.extend(committed);
+        }
+        // what did not come back is somebody else's
+        for (partition, _) in self.kept.drain() {
+            self.processor.forget(partition);
         }
         self.consumer.start(&starts)?;
         self.reporter.assigned(&starts, started.elapsed());
@@ -333,20 +350,103 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// Where these inputs go on: the group's committed positions, else the oldest records.
+    fn starts(&self, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
+        let log = &self.context.log;
+        let committed = log.committed_all(&self.settings.group, wanted)?;
+        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
+            let (topic, partition) = (*topic, *partition);
+            let offset = match committed {
+                Some(offset) => offset,
+                None => log.beginning(topic, partition)?,
+            };
+            Ok(Position { topic, partition, offset })
+        };
+        wanted.iter().zip(committed).map(position).collect()
+    }
+
+    fn restore(&mut self, partition: u32, committed: &[Position]) -> Result<(), Crash> {
+        self.part.not_ready(format!("restoring partition {partition}"));
+        let log = self.context.log.as_ref();
+        let consumer = &mut self.consumer;
+        let mut means = Restorer {
+            log,
+            reader: log.reader()?,
+            part: self.part,
+            stop: &self.context.stop,
+            alive: &mut || consumer.keep_alive(),
+        };
+        let restored = restore(&mut means, partition, committed, &mut self.processor)?;
+        tracing::info!(
+            partition,
+            applied = restored.applied,
+            skipped = restored.skipped,
+            unreadable = restored.unreadable,
+            "partition restored"
+        );
+        if restored.unreadable > 0 {
+            if !self.settings.accept_state_gap {
+                let unreadable = restored.unreadable;
+                return Err(Crash::StateGap { partition, unreadable });
+            }
+            self.processor.degrade("state_gap");
+        }
+        Ok(())
+    }
+
+    /// Gives partitions up: everything taken of them is committed first, where that can still be
+    /// done.
     fn revoked(&mut self, partitions: &[u32], lost: bool) -> Result<(), Crash> {
-        if lost {
-            // nothing taken of them can be committed any more
-            self.batch = Batch::default();
-        } else {
+        if !lost {
             self.drain()?;
         }
         self.consumer.release();
-        self.lanes = Lanes::new(self.settings.merge);
-        for partition in partitions {
-            self.processor.forget(*partition);
+        for partition in partitions.iter().copied() {
+            self.lanes.remove(partition);
+            self.reporter.revoked(partition);
+            let positions: Vec<Position> = Topic::INPUTS
+                .iter()
+                .filter_map(|topic| {
+                    let offset = self.positions.remove(&(*topic, partition))?;
+                    Some(Position { topic: *topic, partition, offset })
+                })
+                .collect();
+            if lost {
+                self.processor.forget(partition);
+            } else {
+                self.kept.insert(partition, positions);
+            }
         }
-        self.part.not_ready("no partitions assigned");
+        if lost {
+            self.lost()?;
+        }
+        if self.lanes.is_empty() {
+            self.part.not_ready("no partitions assigned");
+        }
         Ok(())
+    }
+
+    /// The partitions went before what was taken of them was committed: it is taken again by
+    /// whoever has them now.
+    fn lost(&mut self) -> Result<(), Crash> {
+        tracing::warn!(taken = self.batch.taken, "partitions were lost, the batch is dropped");
+        self.batch = Batch::default();
+        self.gauge = self.settled.clone();
+        if self.committer.is_busy() {
+            // refused most likely, and then this life ends
+            match self.committer.wait(limits().commit_deadline)? {
+                Some(committed) => self.committed(&committed)?,
+                None => return Err(commit_timeout()),
+            }
+        }
+        match self.lanes.is_empty() {
+            true => Ok(()),
+            // the batch held records of others too, which their state has seen already
+            false => Err(Crash::Log(LogError::Kafka {
+                doing: "go on after partitions were lost",
+                reason: "a part of them is still ours".to_owned(),
+            })),
+        }
     }
 }
 

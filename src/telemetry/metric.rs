@@ -61,6 +61,14 @@ metrics! {
     SINK_IN_FLIGHT = "weir_sink_in_flight", Gauge, ["sink"], "Attempts of a sink under way";
     SINK_LAG_RECORDS = "weir_sink_lag_records", Gauge, ["sink"], "Records a sink has not yet stored or delivered";
     SINK_SECONDS = "weir_sink_duration_seconds", Histogram, ["sink"], "One attempt of a sink";
+    KAFKA_QUEUED_RECORDS = "weir_kafka_queued_records", Gauge, ["client"], "Records a Kafka client has not sent or had acknowledged";
+    KAFKA_QUEUED_BYTES = "weir_kafka_queued_bytes", Gauge, ["client"], "Their bytes";
+    KAFKA_RTT_SECONDS = "weir_kafka_round_trip_seconds", Gauge, ["client"], "Round trip to the slowest broker, 99th percentile";
+    KAFKA_THROTTLE_SECONDS = "weir_kafka_throttle_seconds", Gauge, ["client"], "The longest a broker has held a client back lately";
+    KAFKA_TIMEOUTS = "weir_kafka_timeouts", Gauge, ["client"], "Requests of the present client that brokers did not answer";
+    KAFKA_DISCONNECTS = "weir_kafka_disconnects", Gauge, ["client"], "Connections the present client has lost";
+    KAFKA_ERRORS = "weir_kafka_errors", Gauge, ["client"], "Requests and answers of the present client that failed";
+    KAFKA_REBALANCES = "weir_kafka_rebalances", Gauge, ["client"], "Changes of ownership the present consumer has seen";
     BUILD = "weir_build_info", Gauge, ["version"], "1, with the version running";
 }
 

@@ -183,7 +183,7 @@ impl Consumer for EmbeddedConsumer {
     }
 
     fn membership(&self) -> Membership {
-        Membership { group: self.group.clone() }
+        Membership { group: self.group.clone(), ..Membership::default() }
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), LogError> {

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::event::{Position, Topic};
 use crate::log::LogError;
@@ -363,15 +363,24 @@ fn prepare(connection: &Connection, folder: &Path, options: &Options) -> Result<
         let create = || {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             connection.execute_batch(TABLES)?;
-            for topic in Topic::ALL {
-                connection.execute(
-                    "INSERT INTO topic (id, name, partitions) VALUES (?1, ?2, ?3)",
-                    params![keys::topic_id(topic), topic.name(), options.partitions],
-                )?;
-            }
             connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT"))
         };
         create().map_err(failed)?;
+    }
+    // also those that an older weir did not know
+    for topic in Topic::ALL {
+        connection
+            .execute(
+                "INSERT OR IGNORE INTO topic (id, name, partitions) VALUES
+                 (?1, ?2, coalesce(?3, (SELECT partitions FROM topic WHERE id = 0), ?4))",
+                params![
+                    keys::topic_id(topic),
+                    topic.name(),
+                    (topic == Topic::Control).then_some(1),
+                    options.partitions
+                ],
+            )
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -385,7 +394,10 @@ fn load(connection: &Connection, folder: &Path) -> Result<(Ends, HashMap<Topic, 
             .query_row("SELECT partitions FROM topic WHERE name = ?1", [topic.name()], |row| {
                 row.get(0)
             })
-            .map_err(failed)?;
+            .optional()
+            .map_err(failed)?
+            // a folder of an older weir, opened for reading
+            .unwrap_or(0);
         partitions.insert(topic, count);
         for partition in 0..count {
             let last = connection

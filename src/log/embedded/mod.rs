@@ -90,7 +90,7 @@ impl Log for EmbeddedLog {
         )?))
     }
 
-    fn producer(&self, _identity: &str) -> Result<Box<dyn Producer>, LogError> {
+    fn producer(&self, _member: &Member) -> Result<Box<dyn Producer>, LogError> {
         // one process holds the folder, so there is nobody to fence off but a transaction of our own
         // whose answer was not waited for: this queues behind it, and whoever makes a producer
         // before reading committed positions sees what became of it

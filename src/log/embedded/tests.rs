@@ -42,8 +42,8 @@ fn a_transaction_is_seen_whole_with_its_positions_also_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     {
         let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
-        let mut producer = log.producer("w").unwrap();
-        let membership = crate::log::Membership { group: "g".into() };
+        let mut producer = log.producer(&Member::sole("g")).unwrap();
+        let membership = crate::log::Membership { group: "g".into(), ..Default::default() };
         for round in 0..3 {
             producer.begin().unwrap();
             producer.send(&batch(Topic::Decisions, &["a", "b", "c"])).unwrap();
@@ -67,8 +67,8 @@ fn a_fault_before_the_commit_leaves_nothing_and_one_after_it_leaves_all() {
         let folder = tempfile::tempdir().unwrap();
         let faults = Faults::new(move |at, _| at == step);
         let log = EmbeddedLog::open(folder.path(), &options()).unwrap().with_faults(faults);
-        let mut producer = log.producer("w").unwrap();
-        let membership = crate::log::Membership { group: "g".into() };
+        let mut producer = log.producer(&Member::sole("g")).unwrap();
+        let membership = crate::log::Membership { group: "g".into(), ..Default::default() };
         let done = producer
             .begin()
             .and_then(|()| producer.send(&batch(Topic::Decisions, &["a"])))
@@ -237,7 +237,7 @@ fn a_new_producer_sees_what_became_of_a_commit_that_nobody_waited_for() {
         let _early = std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(200));
         drop(release);
     });
-    let _producer = log.producer("the next life").unwrap();
+    let _producer = log.producer(&Member::sole("g")).unwrap();
     assert_eq!(log.end(Topic::Decisions, 0).unwrap(), 1, "committed before the producer is there");
     for thread in [holder, appending, waker] {
         thread.join().unwrap();

@@ -55,8 +55,8 @@ impl Log for Counting {
         }))
     }
 
-    fn producer(&self, identity: &str) -> Result<Box<dyn Producer>, LogError> {
-        self.log.producer(identity)
+    fn producer(&self, member: &Member) -> Result<Box<dyn Producer>, LogError> {
+        self.log.producer(member)
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {

@@ -1,0 +1,64 @@
+//! Where a command finds its topics and its tables: a Kafka cluster where the topology names one,
+//! else the data folder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Failure, Places};
+use crate::config::Topology;
+use crate::log::Log;
+use crate::log::embedded::{Database, EmbeddedLog, Options};
+use crate::log::kafka::KafkaLog;
+
+/// What a process works on.
+pub(super) struct Opened {
+    pub(super) log: Arc<dyn Log>,
+    /// the data folder's tables, for whoever asked for them
+    pub(super) database: Option<Database>,
+    /// how long a transaction may be open before the log ends it by itself
+    pub(super) transaction_timeout: Option<Duration>,
+}
+
+/// Opens the log for a process, and the tables where `tables` says so. On a cluster a process
+/// without tables needs no data folder.
+pub(super) fn open(topology: &Topology, data: &Path, tables: bool) -> Result<Opened, Failure> {
+    let Some(kafka) = &topology.kafka else {
+        let embedded = open_folder(topology, data)?;
+        let database = Some(embedded.database().clone());
+        return Ok(Opened { log: Arc::new(embedded), database, transaction_timeout: None });
+    };
+    let log = KafkaLog::open(kafka)?;
+    let database = match tables {
+        true => Some(open_folder(topology, data)?.database().clone()),
+        false => None,
+    };
+    let transaction_timeout = Some(log.transaction_timeout());
+    Ok(Opened { log: Arc::new(log), database, transaction_timeout })
+}
+
+/// Opens the log for appending to it.
+pub(super) fn open_log(topology: &Topology, data: &Path) -> Result<Arc<dyn Log>, Failure> {
+    Ok(open(topology, data, false)?.log)
+}
+
+/// Opens the log for reading only; the topology need not be there for a data folder.
+pub(super) fn read_log(places: &Places) -> Result<Arc<dyn Log>, Failure> {
+    if places.data.is_none() || places.topology.is_dir() {
+        let topology = places.load()?;
+        if let Some(kafka) = &topology.kafka {
+            return Ok(Arc::new(KafkaLog::open(kafka)?));
+        }
+    }
+    Ok(Arc::new(EmbeddedLog::open_read_only(&places.data()?)?))
+}
+
+/// Opens a data folder for writing.
+fn open_folder(topology: &Topology, data: &Path) -> Result<EmbeddedLog, Failure> {
+    let options = Options {
+        partitions: *topology.embedded.partitions.get_ref(),
+        durable: topology.embedded.durable,
+        pages_max: None,
+    };
+    Ok(EmbeddedLog::open(data, &options)?)
+}

@@ -1,0 +1,316 @@
+//! The log on Kafka.
+//!
+//! ```text
+//!  consumer (one a worker, member of the group)      producer (one a committer, transactional)
+//!        │ poll, start, release                            │ begin, send, send_positions, commit
+//!        ▼                                                 ▼
+//!  ─────────────────────────────── the cluster ───────────────────────────────
+//!        ▲                                 ▲
+//!  reader (any range)             asker (ends, committed positions, topics)
+//! ```
+//!
+//! `docs/operations.md` says which settings are used and why. What has to be known of rdkafka and is
+//! easy to get wrong stands beside the code it is about: [`native`] and [`producer`] for commits,
+//! [`consumer`] for changes of ownership.
+
+mod admin;
+mod assignment;
+mod consumer;
+mod context;
+mod native;
+mod producer;
+mod reader;
+mod settings;
+mod statistics;
+mod topics;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+pub use self::topics::{TopicPlan, TopicReport};
+
+use self::consumer::KafkaConsumer;
+use self::context::ReaderContext;
+use self::producer::{KafkaAppender, KafkaProducer};
+use self::reader::KafkaReader;
+use self::settings::{Names, Settings};
+use super::{Appender, Consumer, Log, LogError, Member, Producer, Reader};
+use crate::config::{Kafka, limits};
+use crate::event::{Position, Topic};
+
+type Asker = Arc<BaseConsumer<ReaderContext>>;
+
+/// A Kafka cluster as a log.
+pub struct KafkaLog {
+    settings: Settings,
+    names: Arc<Names>,
+    partitions: HashMap<Topic, u32>,
+    /// asks for ends and beginnings
+    asker: Asker,
+    /// ask for committed positions, one client a group
+    groups: Mutex<HashMap<String, Asker>>,
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaLog").field("brokers", &self.settings.brokers()).finish()
+    }
+}
+
+impl KafkaLog {
+    /// Connects, and checks that the topics are there with counts that work together.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or the topics are not as they must be.
+    pub fn open(kafka: &Kafka) -> Result<KafkaLog, LogError> {
+        let settings = Settings::new(kafka);
+        let names = Arc::new(Names::new(kafka)?);
+        let asker = reader::client(&settings, &names.group("weir.asker"))?;
+        let counts = topics::counts(&asker, &names, settings.brokers())?;
+        let problems = topics::problems_of_counts(&counts, &names);
+        if !problems.is_empty() {
+            return Err(LogError::Topics { problems });
+        }
+        Ok(KafkaLog {
+            settings,
+            names,
+            partitions: counts.into_iter().filter_map(|(t, n)| Some((t, n?))).collect(),
+            asker: Arc::new(asker),
+            groups: Mutex::default(),
+        })
+    }
+
+    /// The longest that a transaction may be open.
+    pub fn transaction_timeout(&self) -> Duration {
+        self.settings.transaction_timeout()
+    }
+
+    fn group(&self, group: &str) -> Result<Asker, LogError> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asker) = groups.get(group) {
+            return Ok(Arc::clone(asker));
+        }
+        let asker = Arc::new(reader::client(&self.settings, &self.names.group(group))?);
+        groups.insert(group.to_owned(), Arc::clone(&asker));
+        Ok(asker)
+    }
+
+    fn watermarks(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.partitions(topic)?;
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        let found = self.asker.fetch_watermarks(
+            self.names.of(topic),
+            number,
+            limits().kafka_request_deadline,
+        );
+        serve(&self.asker);
+        found.map_err(|error| failed("ask for the ends of a partition", &error))
+    }
+
+    /// Offsets after the last committed record, of many partitions at once.
+    fn stable_ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        let failed = |error| failed("ask for the ends of partitions", &error);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in wanted {
+            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+            // in this request a time of -1 stands for the end, as in Kafka's own protocol
+            list.add_partition_offset(self.names.of(*topic), partition, Offset::End)
+                .map_err(failed)?;
+        }
+        let found = self.asker.offsets_for_times(list, limits().kafka_request_deadline);
+        serve(&self.asker);
+        let found = found.map_err(failed)?;
+        wanted
+            .iter()
+            .map(|(topic, partition)| {
+                let name = self.names.of(*topic);
+                let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+                match found.find_partition(name, partition).map(|element| element.offset()) {
+                    Some(Offset::Offset(offset)) => Ok(offset),
+                    other => Err(LogError::Kafka {
+                        doing: "ask for the ends of partitions",
+                        reason: format!("{name}/{partition} has {other:?}"),
+                    }),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Serves what has gathered for a client that is never polled otherwise: logs and statistics.
+fn serve(asker: &BaseConsumer<ReaderContext>) {
+    for _ in 0..16 {
+        if asker.poll(Duration::ZERO).is_none() {
+            return;
+        }
+    }
+}
+
+impl Log for KafkaLog {
+    fn consumer(&self, member: &Member, topics: &[Topic]) -> Result<Box<dyn Consumer>, LogError> {
+        Ok(Box::new(KafkaConsumer::new(&self.settings, Arc::clone(&self.names), member, topics)?))
+    }
+
+    fn producer(&self, member: &Member) -> Result<Box<dyn Producer>, LogError> {
+        let identity = self.settings.identity(&self.names.group(&member.group), member.index);
+        Ok(Box::new(KafkaProducer::new(&self.settings, Arc::clone(&self.names), &identity)?))
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(KafkaAppender::new(&self.settings, Arc::clone(&self.names))?))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(KafkaReader::new(&self.settings, Arc::clone(&self.names))?))
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.partitions.get(&topic).copied().ok_or_else(|| LogError::Topics {
+            problems: vec![format!("{} is missing", self.names.of(topic))],
+        })
+    }
+
+    fn end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        Ok(self.watermarks(topic, partition)?.1)
+    }
+
+    fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        self.stable_ends(wanted)
+    }
+
+    fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        Ok(self.watermarks(topic, partition)?.0)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: Topic,
+        partition: u32,
+    ) -> Result<Option<i64>, LogError> {
+        let offsets = self.committed_all(group, &[(topic, partition)])?;
+        Ok(offsets.first().copied().flatten())
+    }
+
+    fn committed_all(
+        &self,
+        group: &str,
+        wanted: &[(Topic, u32)],
+    ) -> Result<Vec<Option<i64>>, LogError> {
+        let asker = self.group(group)?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in wanted {
+            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+            list.add_partition(self.names.of(*topic), partition);
+        }
+        // an open transaction of another identity may hold the answer back for its time-out
+        let deadline = self.settings.stable_deadline();
+        let found = asker.committed_offsets(list, deadline);
+        serve(&asker);
+        let found = found.map_err(|error| failed("ask for committed positions", &error))?;
+        let offset = |(topic, partition): &(Topic, u32)| {
+            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+            let element = found.find_partition(self.names.of(*topic), partition);
+            match element.map(|element| (element.error(), element.offset())) {
+                Some((Err(error), _)) => Err(failed("ask for committed positions", &error)),
+                Some((Ok(()), Offset::Offset(offset))) => Ok(Some(offset)),
+                _ => Ok(None),
+            }
+        };
+        wanted.iter().map(offset).collect()
+    }
+
+    /// What is left before the end may be marks of transactions only: those are nobody's to take.
+    fn caught_up(&self, group: &str, topics: &[Topic]) -> Result<bool, LogError> {
+        let mut wanted = Vec::new();
+        for topic in topics.iter().copied() {
+            for partition in 0..self.partitions(topic)? {
+                wanted.push((topic, partition));
+            }
+        }
+        let committed = self.committed_all(group, &wanted)?;
+        let ends = self.stable_ends(&wanted)?;
+        let mut reader: Option<Box<dyn Reader>> = None;
+        for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
+            let offset = match committed {
+                Some(offset) => offset,
+                None => self.beginning(topic, partition)?,
+            };
+            if offset >= end {
+                continue;
+            }
+            let reader = match &mut reader {
+                Some(reader) => reader,
+                None => reader.insert(self.reader()?),
+            };
+            let mut records = Vec::new();
+            reader.read(Position { topic, partition, offset }, end, 1, &mut records)?;
+            if !records.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Positions in librdkafka's form.
+fn list(names: &Names, positions: &[Position]) -> Result<TopicPartitionList, LogError> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for position in positions {
+        let partition = i32::try_from(position.partition).unwrap_or(i32::MAX);
+        list.add_partition_offset(
+            names.of(position.topic),
+            partition,
+            Offset::Offset(position.offset),
+        )
+        .map_err(|error| failed("name positions", &error))?;
+    }
+    Ok(list)
+}
+
+/// An error of rdkafka's as one of ours.
+fn failed(doing: &'static str, error: &KafkaError) -> LogError {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::FencedInstanceId,
+        ) => LogError::Fenced { what: doing, reason: error.to_string() },
+        _ => LogError::Kafka { doing, reason: error.to_string() },
+    }
+}
+
+/// Asks until an answer comes or the deadline passes, and then says what the client was told last.
+fn patiently<T>(
+    asker: &BaseConsumer<ReaderContext>,
+    brokers: &str,
+    deadline: Duration,
+    mut ask: impl FnMut(Duration) -> Result<T, KafkaError>,
+) -> Result<T, LogError> {
+    let began = Instant::now();
+    loop {
+        let left = deadline.saturating_sub(began.elapsed());
+        match ask(left.min(Duration::from_secs(1)).max(Duration::from_millis(1))) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                serve(asker);
+                let told = asker.context().talk.last_error(deadline);
+                let refused = told.as_deref().is_some_and(|told| {
+                    let told = told.to_ascii_lowercase();
+                    told.contains("authentication") || told.contains("ssl handshake")
+                });
+                if refused || began.elapsed() >= deadline {
+                    return Err(LogError::Unreachable {
+                        brokers: brokers.to_owned(),
+                        reason: told.unwrap_or_else(|| error.to_string()),
+                    });
+                }
+            }
+        }
+    }
+}
