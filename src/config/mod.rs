@@ -2,12 +2,16 @@
 
 mod limits;
 mod problem;
+mod registry;
 mod rules;
 mod text;
 mod topology;
 
 pub use limits::{Limits, limits};
 pub use problem::{Place, Problem, Problems};
+#[cfg(test)]
+pub(crate) use registry::TOPICS;
+pub use registry::{Login, Registry};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
 pub use text::{Interpolated, Secret};
 pub use topology::{

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::process::Processor;
-use crate::codec::{Contract, decode_own};
+use super::worker::Crash;
+use crate::codec::{Contract, DecodeError, OwnError, decode_own};
 use crate::event::{DeadLetter, Position, Topic};
-use crate::log::{Log, LogError, Record};
+use crate::log::{Log, Record};
 use crate::telemetry::{Part, Stop};
 
 /// Bytes read at once.
@@ -34,7 +35,7 @@ pub struct Restored {
 /// is wanted.
 ///
 /// # Errors
-/// When the log cannot be read.
+/// When the log cannot be read, or a schema cannot be had now.
 pub fn restore(
     log: &dyn Log,
     partition: u32,
@@ -42,7 +43,7 @@ pub fn restore(
     processor: &mut Processor,
     part: &Part,
     stop: &Stop,
-) -> Result<Restored, LogError> {
+) -> Result<Restored, Crash> {
     processor.forget(partition);
     let dead = dead_letters(log, partition)?;
     let total: i64 = committed.iter().map(|position| position.offset).sum();
@@ -55,11 +56,12 @@ pub fn restore(
             read += 1;
             if dead.contains(&(record.position.topic, record.position.offset)) {
                 restored.skipped += 1;
-                return;
+                return Ok(());
             }
             match processor.remember(record) {
                 Ok(_) => restored.applied += 1,
-                Err(refusal) => {
+                Err(DecodeError::Unavailable(error)) => return Err(error.into()),
+                Err(DecodeError::Refused(refusal)) => {
                     restored.unreadable += 1;
                     if restored.unreadable == 1 {
                         tracing::error!(
@@ -76,13 +78,14 @@ pub fn restore(
                 ));
                 tracing::info!(partition, read, total, "restoring");
             }
+            Ok(())
         })?;
     }
     Ok(restored)
 }
 
 /// The input records of a partition that became dead letters.
-fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, LogError> {
+fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, Crash> {
     let mut dead = HashSet::new();
     let end = log.end(Topic::DeadLetters, partition)?;
     let from = Position {
@@ -97,10 +100,12 @@ fn dead_letters(log: &dyn Log, partition: u32) -> Result<HashSet<(Topic, i64)>, 
                     dead.insert((topic, letter.offset));
                 }
             }
-            Err(error) => {
+            Err(OwnError::Unavailable(error)) => return Err(error.into()),
+            Err(OwnError::Unreadable(error)) => {
                 tracing::error!(position = %record.position, %error, "unreadable dead letter");
             }
         }
+        Ok(())
     })?;
     Ok(dead)
 }
@@ -111,13 +116,15 @@ fn each(
     mut from: Position,
     to: i64,
     stop: &Stop,
-    mut seen: impl FnMut(&Record),
-) -> Result<(), LogError> {
+    mut seen: impl FnMut(&Record) -> Result<(), Crash>,
+) -> Result<(), Crash> {
     let mut reader = log.reader()?;
     let mut records = Vec::new();
     while from.offset < to && !stop.is_stopped() {
         let next = reader.read(from, to, READ_BYTES, &mut records)?;
-        records.drain(..).for_each(|record| seen(&record));
+        for record in records.drain(..) {
+            seen(&record)?;
+        }
         if next == from.offset {
             return Ok(());
         }
