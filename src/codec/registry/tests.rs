@@ -64,7 +64,7 @@ impl Flaky {
         Flaky { address, state, thread: Some(thread) }
     }
 
-    fn from_now_on(&self, act: Act) {
+    fn turn_to(&self, act: Act) {
         self.state.lock().unwrap().acts = VecDeque::from([act]);
     }
 
@@ -214,7 +214,7 @@ fn trouble_is_no_refusal_ends_in_time_and_is_forgotten() {
         }
         // whether it has a time is not known
         assert!(decoder.event_time(&record(7)).is_err(), "{act:?}");
-        flaky.from_now_on(schema_of(Contract::Label));
+        flaky.turn_to(schema_of(Contract::Label));
         assert_eq!(decoder.decode(&record(7)).unwrap().event, label(), "after {act:?}");
     }
 }
@@ -234,7 +234,7 @@ fn an_unknown_id_is_refused_and_asked_for_once_in_a_while() {
     let cache = Cache::new(10, 10, Duration::ZERO);
     let decoder = self::decoder(Registry { cache, ..flaky.registry() });
     decoder.decode(&record(4711)).unwrap_err();
-    flaky.from_now_on(schema_of(Contract::Label));
+    flaky.turn_to(schema_of(Contract::Label));
     decoder.decode(&record(4711)).unwrap();
 }
 
@@ -373,7 +373,6 @@ fn own_records_with_an_id_are_not_guessed_at_but_by_tools() {
 
 /// A stage on a folder with one label framed with id 7 and one transaction, until it has ended.
 fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn crate::log::Log> {
-    use crate::log::Log as _;
     use crate::log::embedded::{EmbeddedLog, Options};
     let options = Options { partitions: 1, durable: false, pages_max: None };
     let log: Arc<dyn crate::log::Log> = Arc::new(EmbeddedLog::open(folder, &options).unwrap());
@@ -411,7 +410,6 @@ fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn c
 
 #[test]
 fn a_worker_waits_for_its_registry_and_neither_diverts_nor_forgets_a_record() {
-    use crate::log::Log as _;
     let folder = tempfile::tempdir().unwrap();
     // the first life ends by it while records are queued, the next one reads them
     let trouble = std::iter::repeat_n(failing(), 4);
