@@ -158,6 +158,7 @@ fn compare(kind: Kind, edits: &[Edit], seed: u64) -> Result<&'static str, TestCa
     let record = record(kind, expected.as_ref().ok(), &framed(&text, &body));
     let decoder = decoder(&text);
     let found = decoder.decode(&record).map(|decoded| decoded.event);
+    let found = found.map_err(|error| error.refusal().unwrap());
     let show = || format!("weir: {found:?}\nreference: {expected:?}\nvalue: {value:?}");
     match (unreadable(&json, &ours), &expected, &found) {
         (Some(Why::RecordName), _, Err(refusal)) if refusal.code == Code::WrongSchema => {

@@ -41,6 +41,11 @@ fn decoder() -> Decoder {
     Decoder::new(writers)
 }
 
+/// Why a record is refused.
+fn refused(decoder: &Decoder, record: &Record) -> Refusal {
+    decoder.decode(record).unwrap_err().refusal().unwrap()
+}
+
 /// One record that is refused.
 struct Case {
     kind: Kind,
@@ -141,6 +146,8 @@ fn decode_cases() -> Vec<Case> {
         of(Chat, b"{\"event_id\"".to_vec(), Code::Unframed, &["7B, 22", "expected C3 01"]),
         of(Chat, Vec::new(), Code::Unframed, &["0 bytes", "expected C3 01"]),
         of(Chat, vec![0xC3, 0x01, 1, 2, 3, 4, 5, 6, 7], Code::Unframed, &["9 bytes", "C3 01"]),
+        // an id of a registry where there is none
+        of(Chat, vec![0, 0, 0, 0, 7, 1], Code::Unframed, &["00, 00", "none is configured"]),
         of(Chat, unknown, Code::UnknownSchema, &["0807060504030201", "chat"]),
         of(Dispute, sound(Transaction), Code::WrongSchema, &["weir.Transaction", "dispute"]),
         of(Chat, decision, Code::WrongSchema, &["weir.Decision", "chat"]),
@@ -302,7 +309,7 @@ fn every_refusal_names_stage_code_field_value_and_expectation() {
     for case in all_cases() {
         let record = case.record();
         let refusal = match decoder.decode(&record) {
-            Err(refusal) => refusal,
+            Err(error) => error.refusal().unwrap(),
             Ok(_) => panic!("{:?} accepted: {}", case.code, show(&record)),
         };
         let Refusal { stage, code, message } = &refusal;
@@ -324,7 +331,7 @@ fn every_refusal_names_stage_code_field_value_and_expectation() {
 fn a_record_of_an_output_topic_is_refused() {
     let position = Position { topic: Topic::Decisions, partition: 0, offset: 0 };
     let record = Record::new(position, WRITTEN_MS, Some(KEY.as_bytes()), &sound(Chat), Vec::new());
-    let refusal = decoder().decode(&record).unwrap_err();
+    let refusal = refused(&decoder(), &record);
     assert_eq!((refusal.stage, refusal.code), (Decode, Code::WrongSchema));
 }
 
@@ -335,7 +342,7 @@ fn a_payload_cut_at_any_byte_is_refused() {
         let whole = sound(kind);
         for len in 0..whole.len() {
             let record = record(kind, Some(KEY.as_bytes()), &whole[..len]);
-            let refusal = decoder.decode(&record).unwrap_err();
+            let refusal = refused(&decoder, &record);
             let code = if len < 10 { Code::Unframed } else { Code::Malformed };
             assert_eq!((refusal.stage, refusal.code), (Decode, code), "{kind:?} cut at {len}");
             let names = Contract::of(kind).field_names();
@@ -345,7 +352,7 @@ fn a_payload_cut_at_any_byte_is_refused() {
         let mut longer = whole.clone();
         longer.push(0);
         let record = record(kind, Some(KEY.as_bytes()), &longer);
-        assert_eq!(decoder.decode(&record).unwrap_err().code, Code::Malformed);
+        assert_eq!(refused(&decoder, &record).code, Code::Malformed);
     }
 }
 
@@ -363,7 +370,7 @@ fn a_dead_letter_keeps_no_digits_of_a_card_wherever_they_stood() {
     let mut letters = Vec::new();
     for case in all_cases() {
         let record = case.record();
-        let refusal = decoder.decode(&record).unwrap_err();
+        let refusal = refused(&decoder, &record);
         if case.code == Code::CardNumber {
             assert!(!holds_card_digits(refusal.message.as_bytes()), "{}", refusal.message);
         }
@@ -387,13 +394,13 @@ fn a_dead_letter_keeps_no_digits_of_a_card_wherever_they_stood() {
         ];
         let mut record = record(Dispute, Some(key.as_bytes()), &payload);
         record.headers = headers;
-        let refusal = decoder.decode(&record).unwrap_err();
+        let refusal = refused(&decoder, &record);
         letters.push((record, refusal));
     }
     // what cannot be decoded is redacted as well
     for payload in [format!("{{\"card\":\"{CARD}\"}}"), format!("card {CARD}")] {
         let record = record(Chat, Some(KEY.as_bytes()), payload.as_bytes());
-        let refusal = decoder.decode(&record).unwrap_err();
+        let refusal = refused(&decoder, &record);
         letters.push((record, refusal));
     }
     let mut with_card = 0;
@@ -442,13 +449,14 @@ fn no_mutation_of_a_sound_payload_panics_and_each_is_an_event_or_a_refusal() {
             }
         }
         let record = record(*kind, Some(KEY.as_bytes()), &payload);
-        let time = decoder.event_time(&record);
+        let time = decoder.event_time(&record).unwrap();
         let end = match decoder.decode(&record) {
             Ok(decoded) => {
                 assert_eq!(time, Some(decoded.event.event_time()), "seed {seed}");
                 "accepted"
             }
-            Err(refusal) => {
+            Err(error) => {
+                let refusal = error.refusal().unwrap();
                 assert!(!refusal.message.is_empty(), "seed {seed}: {refusal:?}");
                 let letter = dead_letter(&record, &refusal, Millis(0));
                 let mut bytes = Vec::new();

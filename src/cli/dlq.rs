@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::open::{open_log, read_log};
 use super::{Exit, Failure, Places};
-use crate::codec::{self, Contract, decode_own};
+use crate::codec::{self, Contract, decode_offline};
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::{Log, Member, Reader, Record, RecordBatch};
 use crate::sink::notify::GROUP as NOTIFY;
@@ -254,7 +254,7 @@ fn each_letter(
             from.offset = reader.read(from, end, READ_BYTES, &mut records)?;
             for record in &records {
                 let letter =
-                    decode_own(Contract::DeadLetter, record.payload()).map_err(|error| {
+                    decode_offline(Contract::DeadLetter, record.payload()).map_err(|error| {
                         Failure::new(Exit::Failed, format!("{}: {error}", record.position))
                     })?;
                 take(letter)?;

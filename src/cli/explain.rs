@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
 use super::{Exit, Failure, Places, archive};
-use crate::codec::{Contract, Encoder, decode_own, json};
+use crate::codec::{Contract, Encoder, body, decode_offline, json};
 use crate::event::Decision;
 use crate::log::embedded::Database;
 use crate::score::Engine;
@@ -115,7 +115,7 @@ impl Explain {
 }
 
 fn read(record: &[u8]) -> Result<Decision<'_>, String> {
-    decode_own(Contract::Decision, record)
+    decode_offline(Contract::Decision, record)
         .map_err(|error| format!("the record cannot be read: {error}"))
 }
 
@@ -148,7 +148,8 @@ impl<'a> Verifier<'a> {
         self.encoder
             .encode(Contract::Decision, &again, &mut self.again)
             .map_err(|error| error.to_string())?;
-        if self.again == record {
+        // how the schema is named is no part of what was decided
+        if body(&self.again) == body(record) {
             return Ok(());
         }
         Err(format!(

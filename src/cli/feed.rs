@@ -22,7 +22,7 @@ impl Feed {
         let topic = crate::event::Topic::Transactions;
         Ok(Feed {
             appender: log.appender()?,
-            encoder: Encoder::default(),
+            encoder: Encoder::of_process(),
             batch: RecordBatch::default(),
             partitions: log.partitions(topic)?,
         })

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, Places};
+use super::{Exit, Failure, Places};
+use crate::codec::{Registry, use_registry};
 use crate::config::Topology;
 use crate::log::Log;
 use crate::log::embedded::{Database, EmbeddedLog, Options};
@@ -37,8 +38,20 @@ pub(super) fn open(topology: &Topology, data: &Path, tables: bool) -> Result<Ope
     Ok(Opened { log: Arc::new(log), database, transaction_timeout })
 }
 
+/// Takes the schema registry up that the topology names, if it names one: from then on everything
+/// this process writes is framed with its ids.
+pub(super) fn use_registry_of(topology: &Topology) -> Result<Option<Arc<Registry>>, Failure> {
+    let Some(section) = &topology.registry else {
+        return Ok(None);
+    };
+    let registry = Registry::start(section).map_err(|error| Failure::new(Exit::Invalid, error))?;
+    use_registry(&registry);
+    Ok(Some(registry))
+}
+
 /// Opens the log for appending to it.
 pub(super) fn open_log(topology: &Topology, data: &Path) -> Result<Arc<dyn Log>, Failure> {
+    use_registry_of(topology)?;
     Ok(open(topology, data, false)?.log)
 }
 

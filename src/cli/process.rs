@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::open::open;
+use super::open::{open, use_registry_of};
 use super::{Exit, Failure, archive};
 use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
@@ -108,6 +108,10 @@ impl Process {
         let rules = RuleSet::load(&plan.topology.rules)?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
+        let decoder = match use_registry_of(plan.topology)? {
+            Some(registry) => Decoder::with_registry(writers, registry),
+            None => Decoder::new(writers),
+        };
         let sinks = [Role::Store, Role::Notify].iter().any(|role| plan.roles.contains(role));
         let opened = open(plan.topology, plan.data, sinks)?;
         archive::keep(plan.data, &rules)?;
@@ -137,7 +141,7 @@ impl Process {
         };
         let health = Health::default();
         if let Err(failure) =
-            process.start_parts(plan, &health, Decoder::new(writers), opened.transaction_timeout)
+            process.start_parts(plan, &health, decoder, opened.transaction_timeout)
         {
             // whatever has begun ends again before the failure is told
             process.stop.stop();

@@ -1,12 +1,17 @@
 //! From a record's bytes to an event, or to the reason why not.
 
 use std::io::BufRead;
+use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_avro_fast::Schema;
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 
+use super::Contract;
+use super::frame::Frame;
 use super::redact::redact_in_place;
+use super::registry::{Known, Registry, RegistryError};
 use super::symbols::Fields;
 use super::validate::validate;
 use super::writers::{Writer, Writers};
@@ -17,15 +22,13 @@ use crate::log::Record;
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Items an array of a record may have; the only arrays are an invoice's lines.
 const ITEMS_MAX: usize = 100_000;
-/// Marker, fingerprint.
-const FRAME: usize = 2 + 8;
 
 /// An event and how it was written.
 #[derive(Debug, PartialEq)]
 pub struct Decoded<'a> {
     /// the event, redacted and valid
     pub event: Event<'a>,
-    /// fingerprint of the writer's schema
+    /// of the writer's schema: its id in the registry, or its fingerprint
     pub schema_id: i64,
 }
 
@@ -52,10 +55,46 @@ impl Refusal {
     }
 }
 
+/// Why there is no event.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// the record is at fault: it becomes a dead letter
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// its schema cannot be had now, which says nothing about the record
+    #[error(transparent)]
+    Unavailable(#[from] RegistryError),
+}
+
+impl DecodeError {
+    /// The refusal, if that is what it is.
+    pub fn refusal(self) -> Option<Refusal> {
+        match self {
+            DecodeError::Refused(refusal) => Some(refusal),
+            DecodeError::Unavailable(_) => None,
+        }
+    }
+}
+
 /// Reads events. Shared by all workers.
 #[derive(Debug)]
 pub struct Decoder {
     writers: Writers,
+    registry: Option<Arc<Registry>>,
+}
+
+/// A writer as the decoder has it.
+enum Held<'a> {
+    /// for ever, known by its fingerprint
+    File(&'a Writer),
+    /// known by its id in the registry
+    Registered(u32, Arc<Known>),
+}
+
+/// A record's frame taken off.
+struct Unframed<'w, 'a> {
+    held: Held<'w>,
+    body: &'a [u8],
 }
 
 /// What the merge needs to know of a record before anything else is read of it.
@@ -67,66 +106,133 @@ struct Head {
 impl Decoder {
     /// A decoder that knows these writers.
     pub fn new(writers: Writers) -> Decoder {
-        Decoder { writers }
+        Decoder { writers, registry: None }
+    }
+
+    /// A decoder that knows these writers by their fingerprints, and a registry's by their ids. It
+    /// blocks for a bounded time where an id is new to it.
+    pub fn with_registry(writers: Writers, registry: Arc<Registry>) -> Decoder {
+        Decoder { writers, registry: Some(registry) }
     }
 
     /// The event time of a record, `None` where it cannot be read.
-    pub fn event_time(&self, record: &Record) -> Option<Millis> {
-        let kind = record.position.topic.kind()?;
-        let (writer, body) = self.unframe(kind, record.payload()).ok()?;
-        read::<Head>(writer, body).ok().map(|(head, _)| head.event_time)
+    ///
+    /// # Errors
+    /// When its schema cannot be had now: it may well have a time.
+    pub fn event_time(&self, record: &Record) -> Result<Option<Millis>, RegistryError> {
+        let Some(kind) = record.position.topic.kind() else {
+            return Ok(None);
+        };
+        let unframed = match self.unframe(kind, record.payload()) {
+            Ok(unframed) => unframed,
+            Err(DecodeError::Refused(_)) => return Ok(None),
+            Err(DecodeError::Unavailable(error)) => return Err(error),
+        };
+        let writer = unframed.held.writer(kind).ok();
+        let head = writer.and_then(|w| read::<Head>(&w.schema, unframed.body).ok());
+        Ok(head.map(|(head, _)| head.event_time))
     }
 
     /// The event in a record of an input topic.
     ///
     /// # Errors
-    /// The refusal that belongs into its dead letter; `docs/contracts.md` lists them in order.
-    pub fn decode<'a>(&self, record: &'a Record) -> Result<Decoded<'a>, Refusal> {
+    /// The refusal that belongs into its dead letter, `docs/contracts.md` lists them in order; or
+    /// that its schema cannot be had now.
+    pub fn decode<'a>(&self, record: &'a Record) -> Result<Decoded<'a>, DecodeError> {
         let topic = record.position.topic;
         let Some(kind) = topic.kind() else {
             let message = format!("topic {topic} carries no events");
-            return Err(Refusal::decode(Code::WrongSchema, message));
+            return Err(Refusal::decode(Code::WrongSchema, message).into());
         };
-        let (writer, body) = self.unframe(kind, record.payload())?;
-        let (mut event, rest) = read_event(kind, writer, body).map_err(|text| {
+        let unframed = self.unframe(kind, record.payload())?;
+        let writer = unframed.held.writer(kind)?;
+        let (mut event, rest) = read_event(kind, writer, unframed.body).map_err(|text| {
             // the library's text may quote the value
             Refusal::decode(Code::Malformed, super::redact(&text).into_owned())
         })?;
         if rest > 0 {
             let message = format!("{rest} bytes left over after the event, expected none");
-            return Err(Refusal::decode(Code::Malformed, message));
+            return Err(Refusal::decode(Code::Malformed, message).into());
         }
         redact_event(&mut event);
         validate(&event, record)?;
-        let fingerprint = *writer.schema.rabin_fingerprint();
-        Ok(Decoded { event, schema_id: i64::from_le_bytes(fingerprint) })
+        let schema_id = match unframed.held {
+            Held::File(writer) => i64::from_le_bytes(*writer.schema.rabin_fingerprint()),
+            Held::Registered(id, _) => i64::from(id),
+        };
+        Ok(Decoded { event, schema_id })
     }
 
-    fn unframe<'a>(&self, kind: Kind, payload: &'a [u8]) -> Result<(&Writer, &'a [u8]), Refusal> {
+    fn unframe<'w, 'a>(
+        &'w self,
+        kind: Kind,
+        payload: &'a [u8],
+    ) -> Result<Unframed<'w, 'a>, DecodeError> {
         if payload.len() > RECORD_BYTES_MAX {
             let message =
                 format!("payload has {} bytes, expected at most {RECORD_BYTES_MAX}", payload.len());
-            return Err(Refusal::decode(Code::TooLarge, message));
+            return Err(Refusal::decode(Code::TooLarge, message).into());
         }
-        let (Some([0xC3, 0x01]), Some(fingerprint)) =
-            (payload.get(..2), payload.get(2..FRAME).and_then(|bytes| bytes.try_into().ok()))
-        else {
-            let begin = payload.get(..2).unwrap_or(payload);
-            let message = format!(
-                "payload of {} bytes begins with {begin:02X?}, expected C3 01 and a fingerprint",
-                payload.len()
-            );
-            return Err(Refusal::decode(Code::Unframed, message));
+        let (held, body) = match (Frame::of(payload), &self.registry) {
+            (Some(Frame::Fingerprint(fingerprint, body)), _) => {
+                let writer = self.writers.get(fingerprint);
+                (Held::File(writer.ok_or_else(|| unknown_print(*fingerprint, kind))?), body)
+            }
+            (Some(Frame::Id(id, body)), Some(registry)) => {
+                let known = registry.schema(id)?;
+                (Held::Registered(id, known.ok_or_else(|| unknown_id(id, kind))?), body)
+            }
+            (Some(Frame::Id(..)) | None, registry) => {
+                return Err(unframed(payload, registry.is_some()).into());
+            }
         };
-        let Some(writer) = self.writers.get(fingerprint) else {
-            let message = format!(
-                "no known schema has fingerprint {:016x}, expected one for {}",
-                u64::from_le_bytes(*fingerprint),
-                kind.label()
-            );
-            return Err(Refusal::decode(Code::UnknownSchema, message));
+        Ok(Unframed { held, body })
+    }
+}
+
+fn unframed(payload: &[u8], has_registry: bool) -> Refusal {
+    let begin = payload.get(..2).unwrap_or(payload);
+    let expected = match (payload.first(), has_registry) {
+        (_, true) => "expected C3 01 and a fingerprint, or 00 and an id",
+        (Some(0), false) => {
+            "expected C3 01 and a fingerprint; 00 and an id needs a schema registry, and none is \
+             configured ([registry] in weir.toml)"
+        }
+        (_, false) => "expected C3 01 and a fingerprint",
+    };
+    let message =
+        format!("payload of {} bytes begins with {begin:02X?}, {expected}", payload.len());
+    Refusal::decode(Code::Unframed, message)
+}
+
+fn unknown_print(fingerprint: [u8; 8], kind: Kind) -> Refusal {
+    let message = format!(
+        "no known schema has fingerprint {:016x}, expected one for {}",
+        u64::from_le_bytes(fingerprint),
+        kind.label()
+    );
+    Refusal::decode(Code::UnknownSchema, message)
+}
+
+fn unknown_id(id: u32, kind: Kind) -> Refusal {
+    let message =
+        format!("the registry has no schema of id {id}, expected one for {}", kind.label());
+    Refusal::decode(Code::UnknownSchema, message)
+}
+
+impl Held<'_> {
+    /// The writer, if its records can be read as this kind of event.
+    fn writer(&self, kind: Kind) -> Result<&Writer, Refusal> {
+        let writer = match self {
+            Held::File(writer) => writer,
+            Held::Registered(id, known) => match &**known {
+                Known::Writer(writer) => writer,
+                Known::Unusable { code, why } => {
+                    return Err(Refusal::decode(*code, format!("schema id {id}: {why}")));
+                }
+            },
         };
-        if writer.kind != Some(kind) {
+        if writer.contract != Some(Contract::of(kind)) {
             let message =
                 format!("record of schema {}, expected a {} here", writer.name, kind.label());
             return Err(Refusal::decode(Code::WrongSchema, message));
@@ -135,21 +241,21 @@ impl Decoder {
             let message = format!("schema {} cannot be read as ours: {reason}", writer.name);
             return Err(Refusal::decode(Code::IncompatibleSchema, message));
         }
-        Ok((writer, &payload[FRAME..]))
+        Ok(writer)
     }
 }
 
 type ReadResult<T> = Result<(T, usize), serde_avro_fast::de::DeError>;
 
-fn state<'w, 'a>(writer: &'w Writer, body: &'a [u8]) -> DeserializerState<'w, SliceRead<'a>> {
-    let mut config = DeserializerConfig::new(&writer.schema);
+fn state<'w, 'a>(schema: &'w Schema, body: &'a [u8]) -> DeserializerState<'w, SliceRead<'a>> {
+    let mut config = DeserializerConfig::new(schema);
     config.max_seq_size = ITEMS_MAX;
     DeserializerState::with_config(SliceRead::new(body), config)
 }
 
 /// The value and how many bytes were left over.
-fn read<'a, T: Deserialize<'a>>(writer: &Writer, body: &'a [u8]) -> ReadResult<T> {
-    let mut state = state(writer, body);
+pub(super) fn read<'a, T: Deserialize<'a>>(schema: &Schema, body: &'a [u8]) -> ReadResult<T> {
+    let mut state = state(schema, body);
     let value = T::deserialize(Fields(state.deserializer()))?;
     let rest = state.into_reader().fill_buf().map_or(0, <[u8]>::len);
     Ok((value, rest))
@@ -160,9 +266,9 @@ fn read_named<'a, T: Deserialize<'a>>(
     writer: &Writer,
     body: &'a [u8],
 ) -> Result<(T, usize), String> {
-    read(writer, body).map_err(|error| {
+    read(&writer.schema, body).map_err(|error| {
         // once more, this time keeping account of the field: only refused records pay for it
-        let mut state = state(writer, body);
+        let mut state = state(&writer.schema, body);
         let again: Result<T, _> = serde_path_to_error::deserialize(Fields(state.deserializer()));
         match again {
             Err(located) => format!("{} cannot be read: {error}", located.path()),

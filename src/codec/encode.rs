@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_avro_fast::ser::SerializerConfig;
 
-use super::Contract;
+use super::frame::Prefix;
+use super::{Contract, Ids};
 
 /// A value that its contract cannot hold.
 #[derive(Debug, thiserror::Error)]
@@ -13,16 +14,17 @@ pub struct EncodeError {
     source: serde_avro_fast::ser::SerError,
 }
 
-/// Writes records, framed with the contract's fingerprint. One per thread: it keeps the
-/// serializers' memory.
+/// Writes records, framed with the contract's id in a registry or else its fingerprint. One per
+/// thread: it keeps the serializers' memory.
 pub struct Encoder {
     configs: Vec<SerializerConfig<'static>>,
+    prefixes: Vec<Prefix>,
 }
 
 impl Default for Encoder {
+    /// Framed with fingerprints.
     fn default() -> Self {
-        let config = |contract: &Contract| SerializerConfig::new(contract.schema());
-        Encoder { configs: Contract::ALL.iter().map(config).collect() }
+        Encoder::with_ids(&Ids::default())
     }
 }
 
@@ -33,6 +35,21 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
+    /// Framed with these ids; with fingerprints where a contract has none.
+    pub fn with_ids(ids: &Ids) -> Encoder {
+        let config = |contract: &Contract| SerializerConfig::new(contract.schema());
+        let prefix = |contract: &Contract| Prefix::new(*contract, ids.get(*contract));
+        Encoder {
+            configs: Contract::ALL.iter().map(config).collect(),
+            prefixes: Contract::ALL.iter().map(prefix).collect(),
+        }
+    }
+
+    /// Framed as this process frames its own records: see [`use_registry`](super::use_registry).
+    pub fn of_process() -> Encoder {
+        Encoder::with_ids(&super::own::ids())
+    }
+
     /// Appends the framed record to `out`.
     ///
     /// # Errors
@@ -43,8 +60,7 @@ impl Encoder {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        out.extend_from_slice(&[0xC3, 0x01]);
-        out.extend_from_slice(contract.schema().rabin_fingerprint());
+        out.extend_from_slice(self.prefixes[contract as usize].bytes());
         serde_avro_fast::to_datum(value, out, &mut self.configs[contract as usize])
             .map(|_| ())
             .map_err(|source| EncodeError { contract, source })
@@ -68,15 +84,4 @@ impl Encoder {
             Event::Label(event) => self.encode(Contract::Label, event, out),
         }
     }
-}
-
-/// Reads back what weir itself wrote with the contract of this build.
-///
-/// # Errors
-/// When the payload is not framed with the contract's fingerprint or its body is damaged.
-pub fn decode_own<'a, T: serde::Deserialize<'a>>(
-    contract: Contract,
-    payload: &'a [u8],
-) -> Result<T, serde_avro_fast::de::DeError> {
-    serde_avro_fast::from_single_object_slice(payload, contract.schema())
 }

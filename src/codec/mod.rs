@@ -8,14 +8,18 @@
 //!
 //! Reading is done with the writer's schema and serde: fields are matched by name (or alias),
 //! missing ones take the contract's default, unknown ones are skipped. Where that could differ from
-//! Avro's own resolution, the writer's schema is checked once, when it becomes known.
+//! Avro's own resolution, the writer's schema is checked once, when it becomes known: at start for
+//! those in files, when its id is first met for one of a schema registry.
 
 mod contract;
 mod dead_letter;
 mod decode;
 mod encode;
+mod frame;
 pub mod json;
+mod own;
 mod redact;
+mod registry;
 mod resolution;
 mod symbols;
 mod validate;
@@ -23,7 +27,10 @@ mod writers;
 
 pub use contract::Contract;
 pub use dead_letter::dead_letter;
-pub use decode::{Decoded, Decoder, Refusal};
-pub use encode::{EncodeError, Encoder, decode_own};
+pub use decode::{DecodeError, Decoded, Decoder, Refusal};
+pub use encode::{EncodeError, Encoder};
+pub use frame::body;
+pub use own::{OwnError, decode_offline, decode_own, use_registry};
 pub use redact::{contains_card_number, redact};
+pub use registry::{Ids, Registry, RegistryError};
 pub use writers::{SchemaError, Writers};

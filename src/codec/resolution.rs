@@ -15,17 +15,19 @@ use std::collections::HashMap;
 /// Why not, or `None` where `writer` can be read as `reader`. Names field, type found and type
 /// expected.
 pub(super) fn unreadable(writer: &Schema, reader: &Schema) -> Option<String> {
-    let resolved = match ResolvedSchema::new(writer) {
-        Ok(resolved) => resolved,
-        Err(error) => return Some(error.to_string()),
+    let (theirs, ours) = match (ResolvedSchema::new(writer), ResolvedSchema::new(reader)) {
+        (Ok(theirs), Ok(ours)) => (theirs, ours),
+        (Err(error), _) | (_, Err(error)) => return Some(error.to_string()),
     };
-    let check = Check { names: resolved.get_names() };
+    let check = Check { names: theirs.get_names(), our_names: ours.get_names() };
     check.value("the record", writer, reader).err()
 }
 
 struct Check<'a> {
     /// what the writer's schema refers to by name
     names: &'a HashMap<Name, &'a Schema>,
+    /// what ours refers to by name
+    our_names: &'a HashMap<Name, &'a Schema>,
 }
 
 impl Check<'_> {
@@ -39,6 +41,10 @@ impl Check<'_> {
                 Some(writer) => self.value(field, writer, reader),
                 None => mismatch(),
             },
+            (_, Schema::Ref { name }) => match self.our_names.get(name) {
+                Some(reader) => self.value(field, writer, reader),
+                None => mismatch(),
+            },
             (Schema::Union(branches), _) => {
                 let nullable = is_nullable(reader);
                 let mut values = branches.variants().iter().filter(|b| **b != Schema::Null);
@@ -49,14 +55,18 @@ impl Check<'_> {
             }
             (Schema::Null, reader) if is_nullable(reader) => Ok(()),
             (_, Schema::Union(branches)) => {
-                let fits = |ours: &Schema| self.value(field, writer, ours);
-                let mut ours = branches.variants().iter().filter(|b| **b != Schema::Null);
-                ours.find_map(|ours| fits(ours).err()).map_or(Ok(()), Err)
+                let ours = branches.variants().iter().filter(|b| **b != Schema::Null);
+                let mut tried = ours.map(|ours| self.value(field, writer, ours)).peekable();
+                let first = tried.peek().cloned().unwrap_or_else(mismatch);
+                if tried.any(|fits| fits.is_ok()) { Ok(()) } else { first }
             }
             (Schema::Record(writer), Schema::Record(reader)) => self.record(field, writer, reader),
             (Schema::Enum(writer), Schema::Enum(reader)) => symbols(field, writer, reader),
             (Schema::Array(writer), Schema::Array(reader)) => {
                 self.value(field, &writer.items, &reader.items)
+            }
+            (Schema::Map(writer), Schema::Map(reader)) => {
+                self.value(field, &writer.types, &reader.types)
             }
             (writer, reader) if promotes(writer, reader) => Ok(()),
             _ => mismatch(),
@@ -113,12 +123,14 @@ fn is_nullable(reader: &Schema) -> bool {
 }
 
 /// Whether a type is ours or becomes ours without a loss of meaning. Ours is one of the types that
-/// the contracts of events have.
+/// our contracts have.
 fn promotes(writer: &Schema, reader: &Schema) -> bool {
     use Schema::{Boolean, Bytes, Date, Double, Float, Int, Long, String, TimestampMillis, Uuid};
     matches!(
         (writer, reader),
         (Boolean, Boolean)
+            | (Bytes, Bytes)
+            | (Int, Int)
             | (Int | Long, Long)
             | (Int | Long | Float | Double, Double)
             | (String | Bytes | Uuid(UuidSchema::String), String)
@@ -215,6 +227,14 @@ mod tests {
             for part in parts {
                 assert!(why.contains(part), "{to}: {why:?} lacks {part:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_contract_reads_what_it_writes() {
+        for contract in Contract::ALL {
+            let same = unreadable(contract.reference(), contract.reference());
+            assert_eq!(same, None, "{contract:?}");
         }
     }
 

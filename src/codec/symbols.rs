@@ -150,7 +150,8 @@ mod tests {
         let position = Position { topic: Kind::Label.topic(), partition: 0, offset: 0 };
         let key = Some(&b"default/a"[..]);
         let record = Record::new(position, 1_769_853_600_000, key, &payload, Vec::new());
-        match Decoder::new(writers).decode(&record)?.event {
+        let decoder = Decoder::new(writers);
+        match decoder.decode(&record).map_err(|error| error.refusal().unwrap())?.event {
             Event::Label(label) => Ok(label.verdict),
             other => panic!("not a label: {other:?}"),
         }

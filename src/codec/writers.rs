@@ -8,18 +8,35 @@ use serde_json::Value;
 
 use super::Contract;
 use super::resolution::{name_of, unreadable};
-use crate::event::Kind;
 
 /// One schema that records were written with.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// full name of its record
     pub(super) name: String,
-    /// the event it is read as; `None`: it is no event's schema
-    pub(super) kind: Option<Kind>,
+    /// what it is read as; `None`: no record of ours
+    pub(super) contract: Option<Contract>,
     /// why it cannot be read as ours, where it cannot
     pub(super) incompatible: Option<String>,
     pub(super) schema: Schema,
+}
+
+impl Writer {
+    /// Reads a schema's text.
+    ///
+    /// # Errors
+    /// What is wrong with it, if it is not the schema of a named record.
+    pub(super) fn parse(text: &str) -> Result<Writer, String> {
+        let schema = wire_schema(text)?;
+        let reference = apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
+        let apache_avro::Schema::Record(record) = &reference else {
+            return Err(format!("it is {}, expected a record", name_of(&reference)));
+        };
+        let name = record.name.to_string();
+        let contract = contract_of(&name);
+        let incompatible = contract.and_then(|ours| unreadable(&reference, ours.reference()));
+        Ok(Writer { name, contract, incompatible, schema })
+    }
 }
 
 /// All schemas that records may have been written with.
@@ -73,17 +90,8 @@ impl Writers {
     /// # Errors
     /// What is wrong with it, if it is not the schema of a named record.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
-        let schema = wire_schema(text)?;
-        let reference = apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
-        let apache_avro::Schema::Record(record) = &reference else {
-            return Err(format!("it is {}, expected a record", name_of(&reference)));
-        };
-        let name = record.name.to_string();
-        let kind = kind_of(&name);
-        let incompatible =
-            kind.and_then(|kind| unreadable(&reference, Contract::of(kind).reference()));
-        let fingerprint = *schema.rabin_fingerprint();
-        self.by_fingerprint.insert(fingerprint, Writer { name, kind, incompatible, schema });
+        let writer = Writer::parse(text)?;
+        self.by_fingerprint.insert(*writer.schema.rabin_fingerprint(), writer);
         Ok(())
     }
 
@@ -112,19 +120,17 @@ fn drop_logical_types(json: &mut Value) {
     }
 }
 
-/// The kind of event whose contract has this full name, or knows it as an alias.
-fn kind_of(name: &str) -> Option<Kind> {
-    [Kind::Transaction, Kind::Dispute, Kind::Chat, Kind::Invoice, Kind::Label].into_iter().find(
-        |kind| match Contract::of(*kind).reference() {
-            apache_avro::Schema::Record(record) => {
-                record.name.to_string() == name
-                    || record.aliases.iter().flatten().any(|alias| {
-                        alias.fully_qualified_name(record.name.namespace()).to_string() == name
-                    })
-            }
-            _ => false,
-        },
-    )
+/// The contract that has this full name, or knows it as an alias.
+fn contract_of(name: &str) -> Option<Contract> {
+    Contract::ALL.iter().copied().find(|contract| match contract.reference() {
+        apache_avro::Schema::Record(record) => {
+            record.name.to_string() == name
+                || record.aliases.iter().flatten().any(|alias| {
+                    alias.fully_qualified_name(record.name.namespace()).to_string() == name
+                })
+        }
+        _ => false,
+    })
 }
 
 /// Why a schema file is not used.
@@ -152,7 +158,7 @@ pub enum SchemaError {
 mod tests {
     use super::*;
     use crate::codec::{Decoder, Encoder, json};
-    use crate::event::Position;
+    use crate::event::{Kind, Position};
     use crate::log::Record;
 
     #[test]

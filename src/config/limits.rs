@@ -24,6 +24,22 @@ pub struct Limits {
     pub restart_backoff_max: Duration,
     /// a worker that is fenced twice within this time has a rival, and ends
     pub fences_window: Duration,
+    /// first pause before the schema registry is asked again; doubles up to the last
+    pub registry_backoff: Duration,
+    /// last pause before the schema registry is asked again
+    pub registry_backoff_max: Duration,
+    /// the longest that a record waits for its schema before its worker starts again
+    pub registry_lookup: Duration,
+    /// the longest that a start waits for the schema registry, all contracts together
+    pub registry_start: Duration,
+    /// bytes of one answer of the schema registry
+    pub registry_answer_bytes_max: usize,
+    /// schemas of the registry kept by id
+    pub registry_schemas_max: usize,
+    /// ids that the registry does not know, remembered as such
+    pub registry_unknown_max: usize,
+    /// how long an id counts as unknown before the registry is asked again
+    pub registry_unknown_ttl: Duration,
     /// positions remembered as poison after a panic
     pub panics_max: usize,
     /// rules of one kind of event
@@ -68,6 +84,14 @@ pub const fn limits() -> Limits {
         restart_backoff: Duration::from_millis(100),
         restart_backoff_max: Duration::from_secs(5),
         fences_window: Duration::from_secs(300),
+        registry_backoff: Duration::from_millis(100),
+        registry_backoff_max: Duration::from_secs(2),
+        registry_lookup: Duration::from_secs(8),
+        registry_start: Duration::from_secs(30),
+        registry_answer_bytes_max: 4 << 20,
+        registry_schemas_max: 1_000,
+        registry_unknown_max: 1_000,
+        registry_unknown_ttl: Duration::from_secs(10),
         panics_max: 1_024,
         rules_max: 1_000,
         expression_bytes_max: 8_192,
@@ -92,4 +116,9 @@ const _: () = {
     assert!(limits.restart_backoff.as_millis() < limits.restart_backoff_max.as_millis());
     assert!(limits.poll_wait.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.drain_deadline.as_millis() < limits.commit_deadline.as_millis());
+    assert!(limits.registry_backoff.as_millis() < limits.registry_backoff_max.as_millis());
+    assert!(limits.registry_backoff_max.as_millis() < limits.registry_lookup.as_millis());
+    // a stop is seen within a drain, whatever the registry does
+    assert!(limits.registry_lookup.as_millis() < limits.drain_deadline.as_millis());
+    assert!(limits.registry_lookup.as_millis() <= limits.registry_start.as_millis());
 };

@@ -3,6 +3,7 @@
 mod kafka;
 mod limits;
 mod problem;
+mod registry;
 mod rules;
 mod text;
 mod topology;
@@ -10,6 +11,9 @@ mod topology;
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
 pub use problem::{Place, Problem, Problems};
+#[cfg(test)]
+pub(crate) use registry::TOPICS;
+pub use registry::{Login, Registry};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
 pub use text::{Interpolated, Secret};
 pub use topology::{

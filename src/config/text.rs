@@ -18,7 +18,10 @@ impl<'de> Deserialize<'de> for Interpolated {
     }
 }
 
-fn interpolate(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(super) fn interpolate(
+    text: &str,
+    mut value: impl FnMut(&str) -> Option<String>,
+) -> Result<String, String> {
     let mut done = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::kafka::KafkaFile;
 use super::problem::KEY_PREFIX;
+use super::registry::{Registry, RegistryFile};
 use super::rules::RuleFile;
 use super::{Interpolated, Kafka, Place, Problem, Problems, Secret};
 
@@ -31,6 +32,8 @@ pub struct Topology {
     pub poison: Poison,
     /// the HTTP server
     pub server: Server,
+    /// the schema registry, where there is one
+    pub registry: Option<Registry>,
     /// who is told of escalations
     pub webhooks: Vec<Webhook>,
     /// rules, one file per kind of event
@@ -46,6 +49,7 @@ struct File {
     dedupe: Dedupe,
     poison: Poison,
     server: Server,
+    registry: Option<RegistryFile>,
     webhook: Vec<WebhookFile>,
 }
 
@@ -252,6 +256,7 @@ impl Topology {
         };
         let checker = Checker { path: &path, text: &text };
         checker.ranges(&file, &mut problems);
+        let registry = file.registry.and_then(|file| checker.registry(file, folder, &mut problems));
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let kafka = checker.kafka(file.kafka, &mut problems);
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
@@ -266,6 +271,7 @@ impl Topology {
             dedupe: file.dedupe,
             poison: file.poison,
             server: file.server,
+            registry,
             webhooks,
             rules,
         })
@@ -302,17 +308,17 @@ fn read_optional(path: &Path) -> Result<String, Problem> {
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Checker<'_> {
-    fn problem<T>(&self, at: &Spanned<T>, message: String) -> Problem {
+    pub(super) fn problem<T>(&self, at: &Spanned<T>, message: String) -> Problem {
         Problem::new(Place::span(self.path, self.text, at.span()), message)
     }
 
-    fn range<T: PartialOrd + Copy + std::fmt::Display>(
+    pub(super) fn range<T: PartialOrd + Copy + std::fmt::Display>(
         &self,
         name: &str,
         value: &Spanned<T>,

@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::Batch;
-use crate::codec::{Contract, Decoder, EncodeError, Encoder, Refusal, dead_letter};
+use crate::codec::{
+    Contract, DecodeError, Decoder, EncodeError, Encoder, Refusal, RegistryError, dead_letter,
+};
 use crate::event::{Code, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic};
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
@@ -22,6 +24,9 @@ pub enum ProcessError {
     /// an output does not fit its contract
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// a record's schema cannot be had now
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// a fault that a test asked for
     #[error(transparent)]
     Injected(#[from] LogError),
@@ -65,7 +70,7 @@ impl Processor {
         Processor {
             decoder,
             engine,
-            encoder: Encoder::default(),
+            encoder: Encoder::of_process(),
             features: Features::default(),
             horizon,
             faults,
@@ -76,8 +81,11 @@ impl Processor {
 
     /// The event time of a record, for the merge. A panic counts as not readable: the record meets
     /// it again when its turn comes.
-    pub fn event_time(&self, record: &Record) -> Option<Millis> {
-        catch_unwind(AssertUnwindSafe(|| self.decoder.event_time(record))).unwrap_or(None)
+    ///
+    /// # Errors
+    /// When the record's schema cannot be had now.
+    pub fn event_time(&self, record: &Record) -> Result<Option<Millis>, RegistryError> {
+        catch_unwind(AssertUnwindSafe(|| self.decoder.event_time(record))).unwrap_or(Ok(None))
     }
 
     /// The encoder, for sealing batches.
@@ -107,8 +115,8 @@ impl Processor {
     /// records that became dead letters are left out by the caller.
     ///
     /// # Errors
-    /// The refusal, where it is not an event any more.
-    pub fn remember(&mut self, record: &Record) -> Result<Seen, Refusal> {
+    /// The refusal, where it is not an event any more; or that its schema cannot be had now.
+    pub fn remember(&mut self, record: &Record) -> Result<Seen, DecodeError> {
         let position = record.position;
         let state = self.states.entry(position.partition).or_default();
         let (decoder, horizon) = (&self.decoder, self.horizon);
@@ -116,7 +124,7 @@ impl Processor {
             let decoded = decoder.decode(record)?;
             Ok(state.apply(key(record), &decoded.event, record.payload(), horizon))
         }))
-        .unwrap_or_else(|_| Err(panicked(position)))
+        .unwrap_or_else(|_| Err(panicked(position).into()))
     }
 
     /// Processes a record into the batch. `poisoned`: it panicked in an earlier life.
@@ -147,10 +155,11 @@ impl Processor {
     ) -> Result<Fate, ProcessError> {
         let decoded = match self.decoder.decode(record) {
             Ok(decoded) => decoded,
-            Err(refusal) => {
+            Err(DecodeError::Refused(refusal)) => {
                 self.refuse(record, &refusal, now, batch)?;
                 return Ok(Fate::Refused);
             }
+            Err(DecodeError::Unavailable(error)) => return Err(error.into()),
         };
         let (event, time) = (&decoded.event, decoded.event.event_time());
         self.faults.pass_at(Step::Apply, record.position)?;

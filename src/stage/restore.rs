@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::process::Processor;
-use crate::codec::{Contract, decode_own};
+use super::worker::Crash;
+use crate::codec::{Contract, DecodeError, OwnError, decode_own};
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::{Log, LogError, Reader, Record};
 use crate::telemetry::{Part, Stop};
@@ -48,13 +49,13 @@ pub struct Restorer<'a> {
 /// is wanted.
 ///
 /// # Errors
-/// When the log cannot be read.
+/// When the log cannot be read, or a schema cannot be had now.
 pub fn restore(
     means: &mut Restorer<'_>,
     partition: u32,
     committed: &[Position],
     processor: &mut Processor,
-) -> Result<Restored, LogError> {
+) -> Result<Restored, Crash> {
     processor.forget(partition);
     let dead = dead_letters(means, partition)?;
     let (log, part) = (means.log, means.part);
@@ -68,11 +69,12 @@ pub fn restore(
             read += 1;
             if dead.contains(&(record.position.topic, record.position.offset)) {
                 restored.skipped += 1;
-                return;
+                return Ok(());
             }
             match processor.remember(record) {
                 Ok(_) => restored.applied += 1,
-                Err(refusal) => {
+                Err(DecodeError::Unavailable(error)) => return Err(error.into()),
+                Err(DecodeError::Refused(refusal)) => {
                     restored.unreadable += 1;
                     if restored.unreadable == 1 {
                         tracing::error!(
@@ -89,16 +91,14 @@ pub fn restore(
                 ));
                 tracing::info!(partition, read, total, "restoring");
             }
+            Ok(())
         })?;
     }
     Ok(restored)
 }
 
 /// The input records of a partition that became dead letters.
-fn dead_letters(
-    means: &mut Restorer<'_>,
-    partition: u32,
-) -> Result<HashSet<(Topic, i64)>, LogError> {
+fn dead_letters(means: &mut Restorer<'_>, partition: u32) -> Result<HashSet<(Topic, i64)>, Crash> {
     let log = means.log;
     let mut dead = HashSet::new();
     let end = log.end(Topic::DeadLetters, partition)?;
@@ -114,10 +114,12 @@ fn dead_letters(
                     dead.insert((topic, letter.offset));
                 }
             }
-            Err(error) => {
+            Err(OwnError::Unavailable(error)) => return Err(error.into()),
+            Err(OwnError::Unreadable(error)) => {
                 tracing::error!(position = %record.position, %error, "unreadable dead letter");
             }
         }
+        Ok(())
     })?;
     Ok(dead)
 }
@@ -127,13 +129,15 @@ fn each(
     means: &mut Restorer<'_>,
     mut from: Position,
     to: i64,
-    mut seen: impl FnMut(&Record),
-) -> Result<(), LogError> {
+    mut seen: impl FnMut(&Record) -> Result<(), Crash>,
+) -> Result<(), Crash> {
     let mut records = Vec::new();
     while from.offset < to && !means.stop.is_stopped() {
         (means.alive)()?;
         let next = means.reader.read(from, to, READ_BYTES, &mut records)?;
-        records.drain(..).for_each(|record| seen(&record));
+        for record in records.drain(..) {
+            seen(&record)?;
+        }
         if next == from.offset {
             return Ok(());
         }

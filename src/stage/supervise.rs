@@ -177,6 +177,7 @@ fn live_again(
             Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
             Crash::Log(_) => "log",
             Crash::Encode(_) => "encode",
+            Crash::Registry(_) => "registry",
         };
         // a life that lasted was a good one: the next trouble is a new one
         if began.elapsed() > Duration::from_secs(60) {

@@ -22,7 +22,7 @@ use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
 use super::restore::{Restorer, restore};
 use super::{Context, Settings};
-use crate::codec::EncodeError;
+use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
 use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
@@ -54,6 +54,9 @@ pub enum Crash {
     /// an output does not fit its contract: a defect; start again
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// a record's schema cannot be had now: start again
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// the state would lack records: do not start again
     #[error("{unreadable} records of partition {partition} cannot be read any more")]
     StateGap {
@@ -72,6 +75,7 @@ impl From<ProcessError> for Crash {
         match error {
             ProcessError::Panicked(position) => Crash::Panicked(position),
             ProcessError::Encode(error) => Crash::Encode(error),
+            ProcessError::Registry(error) => Crash::Registry(error),
             ProcessError::Injected(error) => Crash::Log(error),
         }
     }
@@ -175,7 +179,7 @@ impl<'a> Life<'a> {
                 return Ok(ended);
             }
             match self.consumer.poll(self.poll_wait(), &mut self.fetched)? {
-                Polled::Records => self.queue(),
+                Polled::Records => self.queue()?,
                 Polled::Assigned(partitions) => {
                     self.assigned(&partitions)?;
                     assigned = true;
@@ -205,9 +209,9 @@ impl<'a> Life<'a> {
         self.settings.commit_interval.saturating_sub(self.last_commit.elapsed())
     }
 
-    fn queue(&mut self) {
+    fn queue(&mut self) -> Result<(), RegistryError> {
         for record in self.fetched.drain(..) {
-            let time = self.processor.event_time(&record);
+            let time = self.processor.event_time(&record)?;
             self.lanes.push(record, time);
         }
         let limits = limits();
@@ -218,6 +222,7 @@ impl<'a> Life<'a> {
             limits.lane_bytes_max,
             |topic, partition, paused| consumer.pause(topic, partition, paused),
         );
+        Ok(())
     }
 
     fn process_some(&mut self) -> Result<(), Crash> {

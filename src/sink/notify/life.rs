@@ -14,9 +14,9 @@ use metrics::{counter, gauge};
 use super::channel::Ended;
 use super::channels::{Channels, Lost, Target};
 use super::ledger::{Ledger, WINDOW_RECORDS};
-use super::message::{Message, refusal};
+use super::message::{Message, Unread, refusal};
 use super::{Delivery, GROUP, NotifyContext, RecordError, Status};
-use crate::codec::{Contract, EncodeError, Encoder, Refusal, dead_letter};
+use crate::codec::{Contract, EncodeError, Encoder, Refusal, RegistryError, dead_letter};
 use crate::config::limits;
 use crate::event::{Code, FailedStage, Millis, Position, Topic};
 use crate::log::{Appender, Consumer, LogError, Member, Polled, Record, RecordBatch};
@@ -39,6 +39,9 @@ pub(super) enum Crash {
     /// a dead letter does not fit its contract: a defect
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// the schema of an escalation cannot be had now
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// a channel ended: a defect, or the runtime is gone
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -93,7 +96,7 @@ impl<'a> Life<'a> {
             seed,
             consumer: context.log.consumer(&member, &[Topic::Escalations])?,
             appender: context.log.appender()?,
-            encoder: Encoder::default(),
+            encoder: Encoder::of_process(),
             channels: Channels::start(&context.runtime, targets, seed),
             ledger: Ledger::default(),
             fetched: Vec::new(),
@@ -194,7 +197,8 @@ impl<'a> Life<'a> {
                 self.ledger.take(position, bytes, self.channels.len());
                 self.channels.send(&Arc::new(message))?;
             }
-            Err(unreadable) => {
+            Err(Unread::Unavailable(error)) => return Err(error.into()),
+            Err(Unread::Unreadable(unreadable)) => {
                 let record = &unreadable.0;
                 self.ledger.take(record.position, record.size(), 1);
                 self.ends.push(End::Unreadable(unreadable));

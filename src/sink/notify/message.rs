@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::codec::{Contract, Refusal, decode_own, json, redact};
+use crate::codec::{Contract, OwnError, Refusal, RegistryError, decode_own, json, redact};
 use crate::event::{Code, Escalation, FailedStage};
 use crate::log::Record;
 
@@ -29,17 +29,27 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
+/// A record that is no message.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// it cannot be sent to anybody: the record itself and why
+    Unreadable(Box<(Record, Refusal)>),
+    /// its schema cannot be had now
+    Unavailable(RegistryError),
+}
+
 impl Message {
     /// Reads a record of the escalations topic.
     ///
     /// # Errors
-    /// The record itself and why it cannot be sent to anybody.
-    pub(super) fn read(record: Record) -> Result<Message, Box<(Record, Refusal)>> {
+    /// See [`Unread`].
+    pub(super) fn read(record: Record) -> Result<Message, Unread> {
         match body(record.payload()) {
             Ok((id, body)) => Ok(Message { record, id, body }),
-            Err(why) => {
+            Err(OwnError::Unavailable(error)) => Err(Unread::Unavailable(error)),
+            Err(OwnError::Unreadable(why)) => {
                 let message = format!("cannot be read as an escalation: {why}");
-                Err(Box::new((record, refusal(&message))))
+                Err(Unread::Unreadable(Box::new((record, refusal(&message)))))
             }
         }
     }
@@ -59,11 +69,10 @@ pub(super) fn refusal(message: &str) -> Refusal {
     }
 }
 
-fn body(payload: &[u8]) -> Result<(Uuid, Vec<u8>), String> {
-    let escalation: Escalation<'_> =
-        decode_own(Contract::Escalation, payload).map_err(|error| error.to_string())?;
+fn body(payload: &[u8]) -> Result<(Uuid, Vec<u8>), OwnError> {
+    let escalation: Escalation<'_> = decode_own(Contract::Escalation, payload)?;
     let id = Uuid::parse_str(&escalation.escalation_id)
-        .map_err(|_| "escalation_id is not a UUID".to_owned())?;
+        .map_err(|_| OwnError::Unreadable("escalation_id is not a UUID".to_owned()))?;
     let body = json::to_value(Contract::Escalation, &escalation).and_then(|data| {
         serde_json::to_vec(&Envelope {
             r#type: EVENT_TYPE,
@@ -72,5 +81,5 @@ fn body(payload: &[u8]) -> Result<(Uuid, Vec<u8>), String> {
             data,
         })
     });
-    Ok((id, body.map_err(|error| error.to_string())?))
+    Ok((id, body.map_err(|error| OwnError::Unreadable(error.to_string()))?))
 }
