@@ -105,3 +105,36 @@ impl Batch {
         self.taken_of.fill(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_commits_the_next_offset_of_what_it_took_from_and_is_empty_when_cleared() {
+        let inputs: Vec<String> = INPUTS.iter().map(|name| (*name).to_owned()).collect();
+        let mut batch = Batch::default();
+        batch.take(4, 2, 10);
+        batch.take(4, 2, 11);
+        batch.take(0, 1, 5);
+        batch.push(0, 2, 7, b"key", b"payload")[..3].copy_from_slice(b"PAY");
+        let records: Vec<_> =
+            batch.records().map(|(entry, k, p)| (entry.partition, k, p)).collect();
+        assert_eq!(records, [(2, &b"key"[..], &b"PAYload"[..])]);
+        assert_eq!((batch.taken, batch.len(), batch.bytes()), (3, 1, 10));
+        let list = batch.positions(&inputs).unwrap();
+        let positions: Vec<_> = list
+            .elements()
+            .iter()
+            .map(|one| (one.topic().to_owned(), one.partition(), one.offset()))
+            .collect();
+        let expected = [
+            ("labels".into(), 1, Offset::Offset(6)),
+            ("transactions".into(), 2, Offset::Offset(12)),
+        ];
+        assert_eq!(positions, expected);
+        batch.clear();
+        assert_eq!((batch.taken, batch.len(), batch.bytes()), (0, 0, 0));
+        assert_eq!(batch.positions(&inputs).unwrap().count(), 0);
+    }
+}

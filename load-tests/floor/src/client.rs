@@ -145,14 +145,13 @@ pub fn ends(consumer: &BaseConsumer, topics: &[String]) -> Result<Ends, Failure>
     Ok(ends)
 }
 
-/// Reads what is on `topics` now, from `begin` on, up to the ends.
+/// Reads everything that is on `topics`.
 ///
 /// # Errors
 /// When the brokers do not answer, or the end is not reached within `deadline`.
 pub fn read_all(
     place: &Place,
     topics: &[String],
-    begin: impl Fn(i64, i64) -> i64,
     deadline: Duration,
     mut each: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -162,7 +161,7 @@ pub fn read_all(
     let mut list = TopicPartitionList::new();
     for ((topic, partition), (low, high)) in ends(&consumer, topics)? {
         if low < high {
-            let offset = rdkafka::Offset::Offset(begin(low, high).clamp(low, high));
+            let offset = rdkafka::Offset::Offset(low);
             list.add_partition_offset(&topic, partition, offset)?;
         }
     }

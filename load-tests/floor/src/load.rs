@@ -38,24 +38,18 @@ impl Record {
     pub fn run(&self) -> Result<Report, Failure> {
         let names = named(&self.place, &INPUTS);
         let mut records = Vec::new();
-        read_all(
-            &self.place,
-            &names,
-            |low, _| low,
-            DEADLINE,
-            |message| {
-                let topic = names.iter().position(|name| name == message.topic());
-                let owned = (
-                    topic.ok_or("a record of another topic")?,
-                    message.partition(),
-                    message.key().unwrap_or_default().to_vec(),
-                    message.payload().unwrap_or_default().to_vec(),
-                );
-                let timestamp = message.timestamp().to_millis().unwrap_or(0);
-                records.push((timestamp, records.len(), owned));
-                Ok(())
-            },
-        )?;
+        read_all(&self.place, &names, DEADLINE, |message| {
+            let topic = names.iter().position(|name| name == message.topic());
+            let owned = (
+                topic.ok_or("a record of another topic")?,
+                message.partition(),
+                message.key().unwrap_or_default().to_vec(),
+                message.payload().unwrap_or_default().to_vec(),
+            );
+            let timestamp = message.timestamp().to_millis().unwrap_or(0);
+            records.push((timestamp, records.len(), owned));
+            Ok(())
+        })?;
         // the topics come one after another; by time they are mixed again
         records.sort_by_key(|(timestamp, index, _)| (*timestamp, *index));
         let mut out = Recorder::create(&self.out, &json!({"what": WHAT}))?;

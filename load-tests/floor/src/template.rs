@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use serde_json::json;
 
 use crate::batch::Batch;
@@ -17,6 +17,10 @@ use crate::topics::{DECISIONS, ESCALATIONS, INPUTS, OUTPUTS, ROLLUPS, TOUCHES, n
 use crate::{Failure, Place, wire};
 
 const WHAT: &str = "template";
+/// Consecutive decisions taken at a time.
+const RUN: usize = 100;
+/// Touch records kept to choose from.
+const TOUCHES_MAX: usize = 1_000;
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The inputs of the kinds that the decision's schema numbers.
 const KIND_TOPICS: [&str; 4] = ["transactions", "disputes", "chats", "invoices"];
@@ -29,7 +33,7 @@ const KIND_TOPICS: [&str; 4] = ["transactions", "disputes", "chats", "invoices"]
 pub struct Sample {
     #[command(flatten)]
     place: Place,
-    /// Consecutive decisions taken from each partition, from its first third on
+    /// Decisions taken from each partition, in runs spread over the whole of it
     #[arg(long, default_value_t = 10_000)]
     count: usize,
     /// The template
@@ -41,14 +45,22 @@ type Owned = (Vec<u8>, Vec<u8>);
 
 #[derive(Default)]
 struct Written {
-    decisions: Vec<(i32, usize, Vec<u8>, Owned)>,
+    /// by partition: of how many runs of decisions one is taken, since what weir writes changes as
+    /// its accounts get a history
+    every: HashMap<i32, usize>,
+    /// by partition: decisions so far
+    seen: HashMap<i32, usize>,
+    /// kind, id, key and payload of those taken
+    decisions: Vec<(usize, Vec<u8>, Owned)>,
+    /// by the decision's id
     escalations: HashMap<Vec<u8>, Owned>,
     rollups: Vec<Owned>,
     touches: Vec<Owned>,
-    /// of everything on decisions
+    /// all decisions, and their bytes
     total: (u64, u64),
-    /// of everything on escalations
-    escalated: (u64, u64),
+    /// all escalations
+    escalated: u64,
+    /// of all touches
     touch_bytes: u64,
 }
 
@@ -65,7 +77,7 @@ impl Sample {
         let header = json!({"what": WHAT, "touch_bytes_per_event": touch_bytes});
         let mut out = Recorder::create(&self.out, &header)?;
         let (mut sampled_bytes, mut escalations) = (0, 0_u64);
-        for (_, kind, id, (key, payload)) in &written.decisions {
+        for (kind, id, (key, payload)) in &written.decisions {
             // a decision's number among the topics says the kind of its input as well
             out.push(Taped { topic: DECISIONS, partition: *kind as i32, key, payload })?;
             sampled_bytes += payload.len();
@@ -84,7 +96,7 @@ impl Sample {
         Ok(Report::default()
             .with("decisions", total)
             .with("decision_bytes", rounded(total_bytes as f64 / total as f64, 1))
-            .with("escalations_per_decision", rounded(written.escalated.0 as f64 / total as f64, 4))
+            .with("escalations_per_decision", rounded(written.escalated as f64 / total as f64, 4))
             .with("rollups", written.rollups.len())
             .with("touch_bytes_per_event", rounded(touch_bytes, 1))
             .with("sampled", sampled)
@@ -96,60 +108,55 @@ impl Sample {
     }
 
     fn read(&self) -> Result<Written, Failure> {
-        let mut written = Written::default();
         let names = named(&self.place, &OUTPUTS);
-        let mut sampled: HashMap<i32, usize> = HashMap::new();
         let consumer: BaseConsumer = reading(&self.place, "weir-floor-reader", 1_024).create()?;
-        let skip: HashMap<i32, usize> = ends(&consumer, &names[..1])?
+        let every = |(low, high): (i64, i64)| ((high - low) as usize).div_ceil(self.count.max(1));
+        let every = ends(&consumer, &names[..1])?
             .into_iter()
-            .map(|((_, partition), (low, high))| (partition, ((high - low) / 3) as usize))
+            .map(|((_, partition), ends)| (partition, every(ends).max(1)))
             .collect();
-        read_all(
-            &self.place,
-            &names,
-            |low, _| low,
-            DEADLINE,
-            |message| {
-                let payload = message.payload().unwrap_or_default();
-                let owned = || (message.key().unwrap_or_default().to_vec(), payload.to_vec());
-                match names.iter().position(|name| name == message.topic()) {
-                    Some(DECISIONS) => {
-                        written.total.0 += 1;
-                        written.total.1 += payload.len() as u64;
-                        let sampled = sampled.entry(message.partition()).or_default();
-                        let Some(head) = wire::decision(payload) else {
-                            return Err(
-                                format!("no decision at offset {}", message.offset()).into()
-                            );
-                        };
-                        *sampled += 1;
-                        // once the accounts have a history
-                        let skipped = skip.get(&message.partition()).copied().unwrap_or(0);
-                        if (skipped..skipped + self.count).contains(sampled) {
-                            let id = head.decision_id.to_vec();
-                            written.decisions.push((message.partition(), head.kind, id, owned()));
-                        }
-                    }
-                    Some(ESCALATIONS) => {
-                        written.escalated.0 += 1;
-                        written.escalated.1 += payload.len() as u64;
-                        if let Some(id) = wire::second_text(payload) {
-                            written.escalations.insert(id.to_vec(), owned());
-                        }
-                    }
-                    Some(ROLLUPS) => written.rollups.push(owned()),
-                    Some(TOUCHES) => {
-                        written.touch_bytes += payload.len() as u64;
-                        if written.touches.len() < 1_000 {
-                            written.touches.push(owned());
-                        }
-                    }
-                    _ => {}
-                }
-                Ok(())
-            },
-        )?;
+        let mut written = Written { every, ..Written::default() };
+        read_all(&self.place, &names, DEADLINE, |message| {
+            let topic = names.iter().position(|name| name == message.topic());
+            written.add(topic.ok_or("a record of another topic")?, message)
+        })?;
         Ok(written)
+    }
+}
+
+impl Written {
+    fn add(&mut self, topic: usize, message: &BorrowedMessage<'_>) -> Result<(), Failure> {
+        let payload = message.payload().unwrap_or_default();
+        let owned = || (message.key().unwrap_or_default().to_vec(), payload.to_vec());
+        match topic {
+            DECISIONS => {
+                let Some(head) = wire::decision(payload) else {
+                    return Err(format!("no decision at offset {}", message.offset()).into());
+                };
+                self.total.0 += 1;
+                self.total.1 += payload.len() as u64;
+                let seen = self.seen.entry(message.partition()).or_default();
+                let every = self.every.get(&message.partition()).copied().unwrap_or(1);
+                if (*seen / RUN).is_multiple_of(every) {
+                    self.decisions.push((head.kind, head.decision_id.to_vec(), owned()));
+                }
+                *seen += 1;
+            }
+            ESCALATIONS => {
+                self.escalated += 1;
+                if let Some(id) = wire::second_text(payload) {
+                    self.escalations.insert(id.to_vec(), owned());
+                }
+            }
+            ROLLUPS => self.rollups.push(owned()),
+            _ => {
+                self.touch_bytes += payload.len() as u64;
+                if self.touches.len() < TOUCHES_MAX {
+                    self.touches.push(owned());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -251,5 +258,63 @@ impl Template {
                 batch.push(TOUCHES, partition as i32, now_ms, key, &self.touched);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("weir-floor-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_template_gives_each_decision_with_its_escalation_round_and_round() {
+        let path = file("template");
+        let header = json!({"what": WHAT, "touch_bytes_per_event": 2.5});
+        let mut out = Recorder::create(&path, &header).unwrap();
+        let taped = |topic, kind, payload| Taped { topic, partition: kind, key: b"k", payload };
+        for record in [
+            taped(DECISIONS, 0, &b"one"[..]),
+            taped(DECISIONS, 1, b"dispute"),
+            taped(DECISIONS, 0, b"two"),
+            taped(ESCALATIONS, 0, b"two escalated"),
+            taped(ROLLUPS, 0, b"rollup"),
+            taped(TOUCHES, 0, b"touch"),
+        ] {
+            out.push(record).unwrap();
+        }
+        out.finish().unwrap();
+        let mut template = Template::read(&path).unwrap();
+        let mut next = |input: &str| -> Vec<Vec<u8>> {
+            let input = INPUTS.iter().position(|name| *name == input).unwrap();
+            template.next(input).map(|output| output.payload.to_vec()).collect()
+        };
+        assert_eq!(next("transactions"), [b"one"]);
+        assert_eq!(next("disputes"), [b"dispute"]);
+        assert_eq!(next("transactions"), [&b"two"[..], b"two escalated"]);
+        assert_eq!(next("transactions"), [b"one"]);
+        assert_eq!(next("disputes"), [b"dispute"]);
+        assert!(next("labels").is_empty());
+        let mut batch = Batch::default();
+        (0..4).for_each(|offset| batch.take(4, 3, offset));
+        template.seal(&mut batch, 0);
+        let sealed: Vec<_> = batch.records().map(|(e, _, p)| (e.topic, e.partition, p)).collect();
+        assert_eq!(sealed, [(ROLLUPS, 3, &b"rollup"[..]), (TOUCHES, 3, b"touchtouch")]);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_or_another_is_refused() {
+        let path = file("cut");
+        let mut out = Recorder::create(&path, &json!({"what": "tape"})).unwrap();
+        out.push(Taped { topic: 0, partition: 0, key: b"k", payload: b"payload" }).unwrap();
+        out.finish().unwrap();
+        assert!(Template::read(&path).unwrap_err().to_string().contains("no template"));
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(Tape::read(&path, "tape").unwrap_err().to_string().contains("cut off"));
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -59,7 +59,10 @@ impl Watch {
     /// # Errors
     /// When the brokers do not answer, a process ends too early, or the group is too slow.
     pub fn run(&self) -> Result<Report, Failure> {
-        let consumer: BaseConsumer = reading(&self.place, &self.group, 1_024).create()?;
+        let mut config = reading(&self.place, &self.group, 1_024);
+        // positions as they are: asking for stable ones waits for the transaction under way
+        config.set("isolation.level", "read_uncommitted");
+        let consumer: BaseConsumer = config.create()?;
         let ends = ends(&consumer, &named(&self.place, &INPUTS))?;
         let total: i64 = ends.values().map(|(low, high)| high - low).sum();
         if total == 0 {
@@ -160,4 +163,31 @@ fn rss_max_mb(pid: u32) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(rounded(kib / 1024.0, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_percents() {
+        assert_eq!(percent("10%"), Ok(0.1));
+        assert_eq!(percent("90"), Ok(0.9));
+        assert!(percent("101%").is_err());
+        assert!(percent("ten").is_err());
+    }
+
+    #[test]
+    fn a_process_that_works_uses_cpu_time_and_memory() {
+        let own = std::process::id();
+        let before = cpu_s(own).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut sum = 0_u64;
+        while cpu_s(own).unwrap() < before + 0.02 {
+            assert!(Instant::now() < deadline, "no CPU time was counted");
+            sum = (0..1_000_000).fold(sum, |sum, number| sum.wrapping_mul(31) ^ number);
+        }
+        assert!(rss_max_mb(own).is_some_and(|mb| mb > 0.5), "{sum}");
+        assert!(cpu_s(u32::MAX).is_err());
+    }
 }
