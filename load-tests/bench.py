@@ -54,7 +54,7 @@ class Bench:
 
     def prefix(self, what):
         self.number += 1
-        return f"bench{self.number}.{what}."
+        return f"bench{os.getpid()}.{self.number}.{what}."
 
     def floor(self, verb, prefix, *options, deadline=RUN_S):
         command = [TARGET / "weir-floor", "--json", verb, "--brokers", self.brokers, "--prefix", prefix, *map(str, options)]
@@ -283,5 +283,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
         stop(error)
