@@ -11,7 +11,7 @@ use crate::contract::Topic;
 use crate::error::Unreadable;
 use crate::log::{LogRecord, Read};
 
-use super::{KafkaLog, Quiet, is_passing};
+use super::{KafkaLog, METADATA, Quiet, is_passing};
 
 /// How long a partition may say nothing, neither a record nor that it ends.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -48,6 +48,9 @@ impl<'a> Records<'a> {
     fn assign(&mut self) -> Result<(), Unreadable> {
         let mut assignment = TopicPartitionList::new();
         let at = Offset::Offset(self.next);
+        // a topic this client has not heard of costs up to a second to find its leaders
+        let known = self.consumer.fetch_metadata(Some(&self.name), METADATA);
+        known.map_err(Unreadable::kafka(format!("find topic {}", self.name)))?;
         let added = assignment.add_partition_offset(&self.name, self.number(), at);
         let assigned = added.and_then(|()| self.consumer.assign(&assignment));
         self.assigned = assigned.is_ok();
