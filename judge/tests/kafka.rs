@@ -115,6 +115,16 @@ fn groups_that_are_behind_or_ahead() {
 }
 
 #[test]
+fn a_position_that_a_transaction_may_still_move_is_waited_for() {
+    let Some(brokers) = brokers() else { return };
+    let mut on = written(&brokers, |_| {});
+    on.leave_position_pending("weir.score", "transactions", 1);
+    let start = Instant::now();
+    on.judge(&[]).holds();
+    assert!(start.elapsed() > Duration::from_secs(1), "nothing was waited for");
+}
+
+#[test]
 fn tables_topics_and_touches_that_do_not_fit() {
     let Some(brokers) = brokers() else { return };
     let mut on = written(&brokers, |_| {});

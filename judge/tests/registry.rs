@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apache_avro::types::Value;
-use fixture::{T0, World, event, get, schemas_dir, text};
+use fixture::{T0, World, body_of, event, get, records_of, schemas_dir};
+use rusqlite::params;
 use serde_json::json;
 
 /// The id of the contract of payments.
@@ -19,6 +20,8 @@ const PAYMENT: u32 = 7;
 const OLDER: u32 = 300;
 /// The contract of chats.
 const CHAT: u32 = 8;
+/// The contract of decisions.
+const DECISION: u32 = 11;
 /// One that does not resolve.
 const FOREIGN: u32 = 9;
 /// Nobody gave it out.
@@ -41,6 +44,12 @@ struct Stub {
     asked: Arc<AtomicUsize>,
 }
 
+impl Stub {
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 fn serve(failing: bool) -> Stub {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/apis/ccompat/v7/", listener.local_addr().unwrap());
@@ -59,6 +68,7 @@ fn serve(failing: bool) -> Stub {
                 Some(PAYMENT) => Some(contract("transaction")),
                 Some(OLDER) => Some(older()),
                 Some(CHAT) => Some(contract("chat")),
+                Some(DECISION) => Some(contract("decision")),
                 Some(FOREIGN) => Some(json!({
                     "type": "record", "name": "weir.Transaction",
                     "fields": [{ "name": "event_id", "type": "long" }],
@@ -135,7 +145,7 @@ fn framed_records_are_judged_with_the_schemas_of_the_registry() {
     verdict.holds();
     assert_eq!(verdict.report["topics"]["transactions"]["decisions"], 12);
     // once for each id, found or not
-    assert_eq!(stub.asked.load(Ordering::Relaxed), 5);
+    assert_eq!(stub.asked(), 5);
     // without a registry nothing is framed so
     folder
         .judge(&[])
@@ -158,16 +168,31 @@ fn the_number_in_a_decision_is_the_registrys() {
 fn outputs_may_be_framed_so_too() {
     let stub = serve(false);
     let folder = World::correct().write("registry_outputs");
-    let letter = event("chats", "a0", "x").with("text", text("not a decision")).payload();
-    let bytes: String = reframed(CHAT, &letter).iter().map(|byte| format!("{byte:02x}")).collect();
-    // the store then has other bytes than the topic, and the topic no decision
     let database = rusqlite::Connection::open(folder.path.join("weir.db")).unwrap();
-    database
-        .execute(&format!("UPDATE decision SET record = x'{bytes}' WHERE rowid = 1"), [])
-        .unwrap();
-    folder
-        .judge(&["--registry", &stub.url])
-        .fails(&["store_decisions"], "is stored with other bytes");
+    let every = |sql: &str| -> Vec<(i64, Vec<u8>)> {
+        let mut statement = database.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    // topic 5 of the fixture
+    for (id, body) in every("SELECT id, body FROM batch WHERE id >> 55 = 5") {
+        let mut records = records_of(&body);
+        for record in &mut records {
+            record.payload = reframed(DECISION, &record.payload);
+        }
+        let sql = "UPDATE batch SET body = ?1 WHERE id = ?2";
+        database.execute(sql, params![body_of(&records), id]).unwrap();
+    }
+    for (row, record) in every("SELECT rowid, record FROM decision") {
+        let sql = "UPDATE decision SET record = ?1 WHERE rowid = ?2";
+        database.execute(sql, params![reframed(DECISION, &record), row]).unwrap();
+    }
+    let verdict = folder.judge(&["--registry", &stub.url]);
+    verdict.holds();
+    assert_eq!((verdict.check("decisions")["checked"].as_u64(), stub.asked()), (Some(36), 1));
+    let without = folder.judge(&[]);
+    assert!(without.failed().contains(&"decisions".to_owned()), "{without:?}");
+    assert!(without.check("decisions")["examples"].to_string().contains("unframed"));
 }
 
 #[test]
