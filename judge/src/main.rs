@@ -110,7 +110,7 @@ struct Cli {
     json: bool,
 }
 
-/// Takes `key=value` apart; a value is never repeated, since it may be a secret.
+/// Takes `key=value` apart.
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected key=value")?;
     match OWN_SETTINGS.contains(&key) {

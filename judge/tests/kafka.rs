@@ -107,6 +107,14 @@ fn groups_that_are_behind_or_ahead() {
     on.commit("weir.store", "weir.rollups", 0, 10_000);
     on.judge(&["--allow-behind"])
         .fails(&["positions"], "weir.store stands at weir.rollups/0@10000, the end is");
+    // what an open transaction holds back lies past the end
+    let on = written(&brokers, |_| {});
+    let end = on.end("decisions", 1);
+    on.commit("weir.store", "decisions", 1, end);
+    on.judge(&[]).holds();
+    on.commit("weir.store", "decisions", 1, end + 1);
+    let ahead = on.judge(&[]);
+    ahead.fails(&["positions"], &format!("weir.store stands at decisions/1@{}", end + 1));
     let on = written(&brokers, |world| {
         world.behind = vec![("weir.score", "transactions", 0, 1)];
     });

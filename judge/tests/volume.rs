@@ -325,8 +325,12 @@ fn upload(folder: &Path, brokers: &str, prefix: &str) {
         for record in fixture::records_of(&body) {
             fixture::send(&producer, &topic, partition, &record);
         }
-        producer.flush(Duration::from_secs(60)).unwrap();
+        // its queue holds a hundred thousand
+        if producer.in_flight_count() > 50_000 {
+            producer.flush(Duration::from_secs(60)).unwrap();
+        }
     }
+    producer.flush(Duration::from_secs(60)).unwrap();
     let mut positions = database
         .prepare("SELECT grp, name, partition, next FROM position JOIN topic ON topic.id = topic")
         .unwrap();
