@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
@@ -13,14 +14,44 @@ use crate::fingerprint::Fingerprint;
 
 const FRAME_BYTES: usize = 10;
 const MARKER: [u8; 2] = [0xc3, 0x01];
+/// A zero and the registry's id, big endian.
+const CONFLUENT_BYTES: usize = 5;
+
+/// How a payload names its writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriterId {
+    /// single-object encoding
+    Fingerprint(Fingerprint),
+    /// Confluent's framing
+    Registry(u32),
+}
+
+impl WriterId {
+    /// What stands in `source.schema_id`.
+    pub fn number(self) -> i64 {
+        match self {
+            WriterId::Fingerprint(fingerprint) => i64::from_le_bytes(fingerprint),
+            WriterId::Registry(id) => i64::from(id),
+        }
+    }
+}
+
+impl std::fmt::Display for WriterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WriterId::Fingerprint(bytes) => write!(f, "{:016x}", u64::from_le_bytes(*bytes)),
+            WriterId::Registry(id) => write!(f, "id {id}"),
+        }
+    }
+}
 
 /// Why a payload is not a record of its topic, in the order of the checks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Undecodable {
     /// too short, or without the marker
     Unframed,
-    /// nobody knows the fingerprint
-    UnknownSchema(Fingerprint),
+    /// nobody knows the writer
+    UnknownSchema(WriterId),
     /// a record of another name
     WrongSchema,
     /// the writer's schema does not resolve
@@ -46,9 +77,7 @@ impl std::fmt::Display for Undecodable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Undecodable::Malformed(what) => write!(f, "malformed: {what}"),
-            Undecodable::UnknownSchema(fingerprint) => {
-                write!(f, "unknown_schema: {:016x}", u64::from_le_bytes(*fingerprint))
-            }
+            Undecodable::UnknownSchema(id) => write!(f, "unknown_schema: {id}"),
             other => f.write_str(other.code()),
         }
     }
@@ -64,29 +93,91 @@ pub enum Writer<'s> {
     Incompatible,
 }
 
+/// A schema of the registry, for one topic; `None`: it has none under the id.
+type Learned<'s> = Option<(Fingerprint, Arc<Writer<'s>>)>;
+
 /// Reads the records of one topic.
 pub struct Decoder<'s> {
     /// every known writer by its fingerprint
     pub writers: HashMap<Fingerprint, Writer<'s>>,
+    /// writers by the registry's ids, as they come; `None`: there is no registry, and so no
+    /// Confluent framing
+    pub by_id: Option<RwLock<HashMap<u32, Learned<'s>>>>,
 }
 
-impl Decoder<'_> {
-    /// Takes a payload apart, framing included.
+impl<'s> Decoder<'s> {
+    /// How the payload names its writer; `None` when it is not framed.
+    pub fn writer_id(&self, payload: &[u8]) -> Option<WriterId> {
+        if payload.len() >= FRAME_BYTES && payload[..2] == MARKER {
+            let framed = payload[2..FRAME_BYTES].try_into();
+            return framed.ok().map(WriterId::Fingerprint);
+        }
+        let framed = payload.get(1..CONFLUENT_BYTES)?.try_into();
+        let confluent = payload[0] == 0 && self.by_id.is_some();
+        framed.ok().filter(|_| confluent).map(|id| WriterId::Registry(u32::from_be_bytes(id)))
+    }
+
+    /// The id of the registry in the framing, while [`Self::learn`] was not told of it.
+    pub fn unlearned(&self, payload: &[u8]) -> Option<u32> {
+        match (self.writer_id(payload)?, &self.by_id) {
+            (WriterId::Registry(id), Some(by_id)) => {
+                let by_id = by_id.read().unwrap_or_else(PoisonError::into_inner);
+                (!by_id.contains_key(&id)).then_some(id)
+            }
+            _ => None,
+        }
+    }
+
+    /// Says what the registry has under the id.
+    pub fn learn(&self, id: u32, found: Option<(Fingerprint, Writer<'s>)>) {
+        if let Some(by_id) = &self.by_id {
+            let found = found.map(|(fingerprint, writer)| (fingerprint, Arc::new(writer)));
+            by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, found);
+        }
+    }
+
+    fn learned(&self, id: u32) -> Learned<'s> {
+        let by_id = self.by_id.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        by_id.get(&id).cloned().flatten()
+    }
+
+    /// The fingerprint of the writer, however it is named; `None` when nobody knows it.
+    pub fn fingerprint(&self, payload: &[u8]) -> Option<Fingerprint> {
+        match self.writer_id(payload)? {
+            WriterId::Fingerprint(fingerprint) => Some(fingerprint),
+            WriterId::Registry(id) => self.learned(id).map(|(fingerprint, _)| fingerprint),
+        }
+    }
+
+    /// Takes a payload apart, framing included. Its registry id must have been learned.
     ///
     /// # Errors
     /// Why it cannot be.
     pub fn decode(&self, payload: &[u8]) -> Result<Fields, Undecodable> {
-        if payload.len() < FRAME_BYTES || payload[..2] != MARKER {
-            return Err(Undecodable::Unframed);
+        match self.writer_id(payload) {
+            None => Err(Undecodable::Unframed),
+            Some(WriterId::Fingerprint(fingerprint)) => {
+                let writer = self.writers.get(&fingerprint);
+                let unknown = Undecodable::UnknownSchema(WriterId::Fingerprint(fingerprint));
+                writer.ok_or(unknown)?.read(&payload[FRAME_BYTES..])
+            }
+            Some(WriterId::Registry(id)) => {
+                let unknown = Undecodable::UnknownSchema(WriterId::Registry(id));
+                let (_, writer) = self.learned(id).ok_or(unknown)?;
+                writer.read(&payload[CONFLUENT_BYTES..])
+            }
         }
-        let fingerprint = fingerprint_of(payload);
-        let reader = match self.writers.get(&fingerprint) {
-            None => return Err(Undecodable::UnknownSchema(fingerprint)),
-            Some(Writer::OtherName) => return Err(Undecodable::WrongSchema),
-            Some(Writer::Incompatible) => return Err(Undecodable::Incompatible),
-            Some(Writer::Readable(reader)) => reader,
+    }
+}
+
+impl Writer<'_> {
+    fn read(&self, body: &[u8]) -> Result<Fields, Undecodable> {
+        let reader = match self {
+            Writer::OtherName => return Err(Undecodable::WrongSchema),
+            Writer::Incompatible => return Err(Undecodable::Incompatible),
+            Writer::Readable(reader) => reader,
         };
-        let mut body = Body { rest: &payload[FRAME_BYTES..], starved: false };
+        let mut body = Body { rest: body, starved: false };
         let value = reader.read_value(&mut body);
         let malformed = |what: &str| Err(Undecodable::Malformed(what.to_owned()));
         match value {
@@ -97,15 +188,6 @@ impl Decoder<'_> {
             Ok(_) => malformed("not a record"),
         }
     }
-}
-
-/// The fingerprint in the framing; zeros when there is none.
-pub fn fingerprint_of(payload: &[u8]) -> Fingerprint {
-    let mut fingerprint = [0; 8];
-    if let Some(framed) = payload.get(2..FRAME_BYTES) {
-        fingerprint.copy_from_slice(framed);
-    }
-    fingerprint
 }
 
 struct Body<'a> {

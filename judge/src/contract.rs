@@ -25,11 +25,13 @@ pub enum Topic {
     DeadLetters,
     /// what each commit decided, counted
     Rollups,
+    /// what each batch did to entities; only where entities are shared
+    Touches,
 }
 
 impl Topic {
-    /// Every topic, inputs first.
-    pub const ALL: [Topic; 9] = [
+    /// Every topic that is judged, inputs first.
+    pub const ALL: [Topic; 10] = [
         Topic::Transactions,
         Topic::Disputes,
         Topic::Chats,
@@ -39,6 +41,7 @@ impl Topic {
         Topic::Escalations,
         Topic::DeadLetters,
         Topic::Rollups,
+        Topic::Touches,
     ];
 
     /// The inputs.
@@ -57,7 +60,13 @@ impl Topic {
             Topic::Escalations => "escalations",
             Topic::DeadLetters => "dead-letters",
             Topic::Rollups => "weir.rollups",
+            Topic::Touches => "weir.touches",
         }
+    }
+
+    /// Whether a log without it is none of weir's.
+    pub fn is_required(self) -> bool {
+        self != Topic::Touches
     }
 
     /// The topic of that name.
@@ -77,6 +86,7 @@ impl Topic {
             Topic::Escalations => "weir.Escalation",
             Topic::DeadLetters => "weir.DeadLetter",
             Topic::Rollups => "weir.Rollup",
+            Topic::Touches => "weir.Touch",
         }
     }
 

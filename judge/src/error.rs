@@ -30,10 +30,61 @@ pub enum Unreadable {
         found: i64,
     },
     /// none of the topics is there
-    #[error("{path} holds none of the topics of the contract", path = path.display())]
+    #[error("{place} holds none of the topics of the contract")]
     NoTopics {
-        /// the database
-        path: PathBuf,
+        /// the database or the cluster
+        place: String,
+    },
+    /// no broker is there
+    #[error("no broker of {brokers} answered within {seconds} s: {source}")]
+    NoBroker {
+        /// addresses
+        brokers: String,
+        /// how long was waited
+        seconds: u64,
+        /// the last thing librdkafka said
+        source: rdkafka::error::KafkaError,
+    },
+    /// Kafka said no
+    #[error("cannot {doing}: {source}")]
+    Kafka {
+        /// what was tried
+        doing: String,
+        /// why not
+        source: rdkafka::error::KafkaError,
+    },
+    /// librdkafka does not take a setting
+    #[error("Kafka setting {name} cannot be used: {why}")]
+    KafkaSetting {
+        /// its name; its value may be a secret
+        name: String,
+        /// why not
+        why: String,
+    },
+    /// a partition gave neither a record nor its end
+    #[error("{place}: nothing came within {seconds} s, neither a record nor the partition's end")]
+    Silent {
+        /// topic, partition and offset
+        place: String,
+        /// how long was waited
+        seconds: u64,
+    },
+    /// positions and ends belong to no one moment
+    #[error(
+        "group weir.score kept moving for {seconds} s: positions and outputs of one moment \
+         cannot be told on a cluster, so judge a weir that has nothing to read"
+    )]
+    Moving {
+        /// how long was waited
+        seconds: u64,
+    },
+    /// a registry gave no answer that decides
+    #[error("registry {url}: {why}")]
+    Registry {
+        /// what was asked, without credentials
+        url: String,
+        /// why it does not decide
+        why: String,
     },
     /// a schema file that is none
     #[error("{path} is not an Avro schema: {source}", path = path.display())]
@@ -81,5 +132,12 @@ impl Unreadable {
     /// Names what was tried when SQLite said no.
     pub fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Unreadable {
         move |source| Unreadable::Sqlite { doing, source }
+    }
+
+    /// Names what was tried when Kafka said no.
+    pub fn kafka(
+        doing: impl Into<String>,
+    ) -> impl FnOnce(rdkafka::error::KafkaError) -> Unreadable {
+        move |source| Unreadable::Kafka { doing: doing.into(), source }
     }
 }

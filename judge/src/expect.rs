@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::avro::{Decoder, Fields, Undecodable, each_float, each_text, fingerprint_of};
+use crate::avro::{Decoder, Fields, Undecodable, WriterId, each_float, each_text};
 use crate::cards;
 use crate::contract::{
     AHEAD_MAX_MS, EVENT_TIME_MIN_MS, ID_BYTES_MAX, PAYLOAD_BYTES_MAX, PROSE_BYTES_MAX,
@@ -47,7 +47,7 @@ pub struct Identity {
     pub account_id: Box<str>,
     pub subject_id: Box<str>,
     pub event_time: i64,
-    /// the writer's fingerprint as a number
+    /// the writer's fingerprint as a number, or the registry's id
     pub schema_id: i64,
 }
 
@@ -70,7 +70,7 @@ pub fn admit(decoder: &Decoder<'_>, record: &LogRecord) -> Result<Identity, Refu
             account_id: fields.text("account_id").into(),
             subject_id: fields.text(record.topic.subject_field()).into(),
             event_time: fields.long("event_time").unwrap_or(i64::MIN),
-            schema_id: i64::from_le_bytes(fingerprint_of(&record.payload)),
+            schema_id: decoder.writer_id(&record.payload).map_or(0, WriterId::number),
         }),
     }
 }

@@ -5,19 +5,19 @@
 //! defect of weir's decoding, its dedupe or its counters can therefore not hide itself.
 //!
 //! ```text
-//!  weir.db ─► log ─► avro ─► expect ─► verify ─► report
-//!                                        ▲
-//!              tables, webhook log ──────┘
+//!  weir.db or Kafka ─► log ─► avro ─► expect ─► verify ─► report
+//!         registry ────────────┘                  ▲
+//!              tables, webhook log ───────────────┘
 //! ```
 
 mod avro;
-mod batch;
 mod cards;
 mod contract;
 mod error;
 mod expect;
 mod fingerprint;
 mod log;
+mod registry;
 mod report;
 mod schemas;
 mod verify;
@@ -30,6 +30,7 @@ use clap::Parser;
 
 use crate::error::Unreadable;
 use crate::expect::Horizon;
+use crate::log::{Cluster, OWN_SETTINGS, Place};
 use crate::report::Report;
 use crate::schemas::Schemas;
 use crate::verify::Options;
@@ -44,12 +45,33 @@ const HOUR_MS: i64 = 3_600_000;
 #[command(
     version,
     after_help = "Example:\n  weir-judge ./data --schemas schemas --schemas topology/schemas \
-                  --webhook-log webhooks.jsonl\n\nDeterminism of two runs over the same input:\n  \
-                  weir-judge ./run-1 --compare ./run-2"
+                  --webhook-log webhooks.jsonl\n\nTopics and groups of a Kafka cluster, the tables \
+                  of the store in ./data:\n  weir-judge ./data --brokers broker-1:9092,broker-2:9092 \
+                  --registry http://registry:8081\n\nThe cluster's topics alone, over TLS:\n  \
+                  weir-judge --brokers broker-1:9093 --kafka-setting security.protocol=SSL \
+                  --kafka-setting ssl.ca.location=ca.pem\n\nDeterminism of two runs over the same \
+                  input:\n  weir-judge ./run-1 --compare ./run-2\n  weir-judge --brokers \
+                  broker-1:9092 --prefix run-1. --compare-prefix run-2."
 )]
 struct Cli {
-    /// Data folder with weir.db
-    data: PathBuf,
+    /// Data folder with weir.db; with --brokers only the store's tables are read from it, and
+    /// without it they are not judged
+    #[arg(required_unless_present = "brokers")]
+    data: Option<PathBuf>,
+    /// Judge the topics and groups of the Kafka cluster with these brokers; committed records
+    /// only. weir need not stop, but must have nothing to read
+    #[arg(long, value_name = "HOST:PORT,...")]
+    brokers: Option<String>,
+    /// Put before the name of each topic and group of the cluster
+    #[arg(long, value_name = "PREFIX", default_value = "", requires = "brokers")]
+    prefix: String,
+    /// A librdkafka setting, such as security.protocol=SSL; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", requires = "brokers", value_parser = setting)]
+    kafka_setting: Vec<(String, String)>,
+    /// Schema registry: records framed as Confluent's clients do are read with its schemas;
+    /// without one such records are unframed. A path in the URL is kept
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
     /// Folder of .avsc files; may be repeated: the first file of a name is the contract, further
     /// ones are other writers
     #[arg(long, value_name = "DIR", default_value = "schemas")]
@@ -76,12 +98,25 @@ struct Cli {
     /// Another data folder whose decisions must be the same, decided_at aside
     #[arg(long, value_name = "DIR")]
     compare: Option<PathBuf>,
+    /// Another prefix on the same cluster whose decisions must be the same and in the same order
+    /// within a partition, decided_at aside
+    #[arg(long, value_name = "PREFIX", requires = "brokers", conflicts_with = "compare")]
+    compare_prefix: Option<String>,
     /// Threads that judge partitions
     #[arg(long, value_name = "N", default_value_t = 2)]
     threads: usize,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
+}
+
+/// Takes `key=value` apart.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected key=value")?;
+    match OWN_SETTINGS.contains(&key) {
+        true => Err(format!("{key} is the judge's own to set")),
+        false => Ok((key.to_owned(), value.to_owned())),
+    }
 }
 
 fn main() -> ExitCode {
@@ -97,13 +132,28 @@ fn main() -> ExitCode {
 
 fn judge(cli: &Cli) -> Result<Report, Unreadable> {
     let schemas = Schemas::load(&cli.schemas, &cli.late_schemas)?;
+    let cluster = |prefix: &str| {
+        let settings = cli.kafka_setting.clone();
+        let brokers = cli.brokers.clone()?;
+        Some(Place::Cluster(Cluster { brokers, prefix: prefix.to_owned(), settings }))
+    };
+    let compare_prefix = cli.compare_prefix.as_deref();
+    let data = cli.data.clone();
+    let (place, tables) = match cluster(&cli.prefix) {
+        Some(place) => (place, data),
+        None => (Place::Folder(data.unwrap_or_default()), None),
+    };
     let options = Options {
-        data: cli.data.clone(),
+        place,
+        tables,
+        registry: cli.registry.clone(),
         horizon: Horizon { ids: cli.dedupe_ids, age_max_ms: i64::from(cli.dedupe_hours) * HOUR_MS },
         allow_behind: cli.allow_behind,
         panics_max: cli.panics_max,
         webhook_log: cli.webhook_log.clone(),
-        compare: cli.compare.clone(),
+        compare: compare_prefix
+            .and_then(cluster)
+            .or_else(|| cli.compare.clone().map(Place::Folder)),
         threads: cli.threads,
     };
     verify::run(&schemas, &options)

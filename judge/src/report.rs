@@ -35,20 +35,21 @@ macro_rules! checks {
 }
 
 checks! {
-    Log = "log", "batches follow one another without gap and can be taken apart";
+    Log = "log", "the topics are whole and equally partitioned, and every batch can be taken apart";
     Positions = "positions", "each group has read its topics to the end";
     Conservation = "conservation", "each input record ended once, as its bytes and the ring of its account demand";
     DeadLetters = "dead_letters", "each dead letter names its record and the right stage and code";
     Decisions = "decisions", "each decision has one accepted source and repeats its ids";
     Escalations = "escalations", "one escalation for each REVIEW or BLOCK, none otherwise";
     Rollups = "rollups", "the roll-ups add up to a recount of the decisions";
+    Touches = "touches", "each touch stands in the partition of the input that caused it";
     StoreDecisions = "store_decisions", "each decision id is stored once, byte for byte";
     StoreEscalations = "store_escalations", "each escalation id is stored once, byte for byte";
     StoreRollups = "store_rollups", "stored roll-ups equal the topic's, position by position";
     Webhooks = "webhooks", "each escalation reached its receiver or is dead-lettered";
     CardNumbers = "card_numbers", "no card number stands in what weir wrote";
-    CompareDecisions = "compare_decisions", "both folders decided alike";
-    CompareEscalations = "compare_escalations", "both folders escalated alike";
+    CompareDecisions = "compare_decisions", "both runs decided alike";
+    CompareEscalations = "compare_escalations", "both runs escalated alike";
 }
 
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,8 @@ struct Tally {
     checked: u64,
     failed: u64,
     examples: Vec<String>,
+    /// why it did not run, though it belongs to the whole
+    skipped: Option<&'static str>,
 }
 
 /// What the records of one input topic became.
@@ -126,6 +129,11 @@ impl Report {
         }
     }
 
+    /// Says that a check cannot be made, and why.
+    pub fn skip(&mut self, check: Check, why: &'static str) {
+        self.tallies[check as usize].skipped = Some(why);
+    }
+
     /// What became of the records of an input topic.
     pub fn endings(&mut self, topic: Topic) -> &mut Endings {
         self.endings.entry(topic).or_default()
@@ -153,6 +161,11 @@ impl Report {
     fn rows(&self) -> impl Iterator<Item = (Check, &Tally)> {
         let rows = Check::ALL.iter().copied().zip(&self.tallies);
         rows.filter(|(_, tally)| tally.ran)
+    }
+
+    fn skipped(&self) -> impl Iterator<Item = (Check, &'static str)> {
+        let all = Check::ALL.iter().zip(&self.tallies);
+        all.filter_map(|(check, tally)| tally.skipped.map(|why| (*check, why)))
     }
 
     /// The report for people.
@@ -204,6 +217,9 @@ impl Report {
             let (checked, failed) = (tally.checked, tally.failed);
             let _ = writeln!(out, "{name:<20} {checked:>10} {failed:>8}  {claim}");
         }
+        for (check, why) in self.skipped() {
+            let _ = writeln!(out, "{:<20} {:>10} {:>8}  {why}", check.name(), "skipped", "");
+        }
     }
 
     /// The report for scripts.
@@ -236,6 +252,11 @@ impl Report {
                 (topic.name().to_owned(), counts)
             })
             .collect();
-        json!({ "holds": self.holds(), "checks": checks, "topics": topics })
+        let skipped: Vec<_> = self
+            .skipped()
+            .map(|(check, why)| json!({ "name": check.name(), "why": why }))
+            .collect();
+        let holds = self.holds();
+        json!({ "holds": holds, "checks": checks, "skipped": skipped, "topics": topics })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema_compatibility::SchemaCompatibility;
@@ -14,7 +15,7 @@ use crate::error::Unreadable;
 use crate::fingerprint::{self, Fingerprint};
 
 /// Fields the judge reads of every output; inputs are checked by their own rules.
-const FIELDS: [(&str, &[&str]); 4] = [
+const FIELDS: [(&str, &[&str]); 5] = [
     (
         "weir.Decision",
         &[
@@ -63,6 +64,7 @@ const FIELDS: [(&str, &[&str]); 4] = [
         ],
     ),
     ("weir.Rollup", &["outcomes", "rules"]),
+    ("weir.Touch", &["partition", "entries"]),
 ];
 
 /// Every schema found in the folders given.
@@ -73,11 +75,27 @@ pub struct Schemas {
     late: HashSet<Fingerprint>,
 }
 
+/// A schema and what it is told by.
 #[derive(Debug)]
-struct Known {
+pub struct Known {
     fingerprint: Fingerprint,
     name: String,
     schema: Schema,
+}
+
+impl Known {
+    /// Reads a schema's JSON.
+    ///
+    /// # Errors
+    /// When it is no schema of Avro.
+    pub fn parse(text: &str) -> AvroResult<Known> {
+        let schema = Schema::parse_str(text)?;
+        // it parsed as a schema, so it parses as JSON
+        let json = serde_json::from_str(text).unwrap_or_default();
+        let fingerprint = fingerprint::fingerprint(&json);
+        let name = schema.name().map(ToString::to_string).unwrap_or_default();
+        Ok(Known { fingerprint, name, schema })
+    }
 }
 
 impl Schemas {
@@ -149,21 +167,34 @@ impl Schemas {
         })
     }
 
-    /// What reads the topic's records, whoever wrote them.
+    /// What reads the topic's records, whoever wrote them; `confluent` says whether a registry
+    /// knows writers too.
     ///
     /// # Errors
     /// When the contract is missing.
-    pub fn decoder(&self, topic: Topic) -> Result<Decoder<'_>, Unreadable> {
+    pub fn decoder(&self, topic: Topic, confluent: bool) -> Result<Decoder<'_>, Unreadable> {
         let contract = self.contract(topic)?;
-        let writers = self.known.iter().map(|writer| {
-            let reads = if writer.name != contract.name {
-                Writer::OtherName
-            } else {
-                reader(writer, contract).map_or(Writer::Incompatible, Writer::Readable)
-            };
-            (writer.fingerprint, reads)
-        });
-        Ok(Decoder { writers: writers.collect() })
+        let writers = self.known.iter().map(|known| (known.fingerprint, writer(known, contract)));
+        Ok(Decoder { writers: writers.collect(), by_id: confluent.then(RwLock::default) })
+    }
+
+    /// What a schema of the registry is to the topic.
+    ///
+    /// # Errors
+    /// When the contract is missing.
+    pub fn learn<'s>(
+        &'s self,
+        topic: Topic,
+        known: &'s Known,
+    ) -> Result<(Fingerprint, Writer<'s>), Unreadable> {
+        Ok((known.fingerprint, writer(known, self.contract(topic)?)))
+    }
+}
+
+fn writer<'s>(known: &'s Known, contract: &'s Known) -> Writer<'s> {
+    match known.name == contract.name {
+        false => Writer::OtherName,
+        true => reader(known, contract).map_or(Writer::Incompatible, Writer::Readable),
     }
 }
 
@@ -183,13 +214,8 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 fn load_one(path: &Path) -> Result<Known, Unreadable> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Unreadable::File { path: path.to_owned(), source })?;
-    let schema = Schema::parse_str(&text)
-        .map_err(|source| Unreadable::Schema { path: path.to_owned(), source: Box::new(source) })?;
-    // it parsed as a schema, so it parses as JSON
-    let json = serde_json::from_str(&text).unwrap_or_default();
-    let fingerprint = fingerprint::fingerprint(&json);
-    let name = schema.name().map(ToString::to_string).unwrap_or_default();
-    Ok(Known { fingerprint, name, schema })
+    Known::parse(&text)
+        .map_err(|source| Unreadable::Schema { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// `None` when the writer's schema cannot be resolved to the contract.

@@ -6,7 +6,7 @@
 //!    dead letters ─► inputs ─► ledger of endings ─► decisions ─► escalations ─► roll-ups
 //!                                                      │ ids and hashes of payloads
 //!  then once:                                          ▼
-//!    positions      roll-up sums      store tables, webhook log, the other folder's decisions
+//!    positions      roll-up sums      store tables, webhook log, the other run's decisions
 //! ```
 
 mod compare;
@@ -14,6 +14,7 @@ mod inputs;
 mod outputs;
 mod rollups;
 mod store;
+mod touches;
 mod webhook;
 
 use std::collections::{HashMap, HashSet};
@@ -25,7 +26,8 @@ use crate::cards;
 use crate::contract::{NOTIFY, READERS, Topic};
 use crate::error::Unreadable;
 use crate::expect::Horizon;
-use crate::log::{Bounds, LogRecord, SqliteLog};
+use crate::log::{Bounds, Log, LogRecord, Place, open_tables};
+use crate::registry::Registry;
 use crate::report::{Check, Report};
 use crate::schemas::Schemas;
 
@@ -36,8 +38,12 @@ use store::Stored;
 /// What to judge, and by which rules.
 #[derive(Debug)]
 pub struct Options {
-    /// the data folder
-    pub data: PathBuf,
+    /// where the topics are
+    pub place: Place,
+    /// the data folder with the store's tables, where the topics are not in it
+    pub tables: Option<PathBuf>,
+    /// base URL of the schema registry; without one no record is Confluent-framed
+    pub registry: Option<String>,
     /// how duplicates are told
     pub horizon: Horizon,
     /// judge only what was read so far
@@ -46,8 +52,8 @@ pub struct Options {
     pub panics_max: Option<u64>,
     /// JSON Lines of the webhook stub
     pub webhook_log: Option<PathBuf>,
-    /// another data folder that must hold the same decisions
-    pub compare: Option<PathBuf>,
+    /// another run that must hold the same decisions
+    pub compare: Option<Place>,
     /// threads that judge partitions
     pub threads: usize,
 }
@@ -59,12 +65,27 @@ type Id = [u8; 16];
 struct Case<'s> {
     options: &'s Options,
     schemas: &'s Schemas,
+    registry: Option<&'s Registry>,
     bounds: Bounds,
     decoders: HashMap<Topic, Decoder<'s>>,
     other: Option<Other<'s>>,
 }
 
 impl Case<'_> {
+    /// Asks the registry for the record's writer, once for each.
+    fn learn(&self, record: &LogRecord) -> Result<(), Unreadable> {
+        let (Some(registry), Some(decoder)) = (self.registry, self.decoders.get(&record.topic))
+        else {
+            return Ok(());
+        };
+        if let Some(id) = decoder.unlearned(&record.payload) {
+            let known = registry.schema(id)?;
+            let found = known.map(|known| self.schemas.learn(record.topic, known));
+            decoder.learn(id, found.transpose()?);
+        }
+        Ok(())
+    }
+
     fn decode(&self, record: &LogRecord) -> Result<Fields, String> {
         let decoder = self.decoders.get(&record.topic);
         let decoder = decoder.ok_or_else(|| "no decoder".to_owned())?;
@@ -77,7 +98,9 @@ impl Case<'_> {
 /// One partition under judgement.
 struct Part<'c, 's> {
     case: &'c Case<'s>,
-    log: &'c SqliteLog,
+    log: &'c dyn Log,
+    /// the run compared with
+    other_log: Option<&'c dyn Log>,
     partition: u32,
 }
 
@@ -89,13 +112,20 @@ impl Part<'_, '_> {
         findings: &mut Findings,
         mut visit: impl FnMut(LogRecord, &mut Findings) -> Result<(), Unreadable>,
     ) -> Result<(), Unreadable> {
+        let from = self.case.bounds.begin(topic, self.partition);
         let until = self.case.bounds.end(topic, self.partition);
-        for read in self.log.records(topic, self.partition, 0, until) {
+        let mut end = 0;
+        for read in self.log.records(topic, self.partition, from, until) {
             match read? {
-                Ok(record) => visit(record, findings)?,
+                Ok(record) => {
+                    end = record.offset + 1;
+                    self.case.learn(&record)?;
+                    visit(record, findings)?;
+                }
                 Err(damage) => findings.report.fail(Check::Log, || damage),
             }
         }
+        findings.ends.insert((topic, self.partition), end);
         Ok(())
     }
 }
@@ -104,6 +134,8 @@ impl Part<'_, '_> {
 #[derive(Default)]
 struct Findings {
     report: Report,
+    /// right behind the last record of each partition that was read
+    ends: HashMap<(Topic, u32), i64>,
     decisions: HashMap<Id, Stored>,
     escalations: HashMap<Id, Stored>,
     /// counted from the decisions
@@ -117,6 +149,7 @@ struct Findings {
 impl Findings {
     fn merge(&mut self, other: Findings) {
         self.report.merge(other.report);
+        self.ends.extend(other.ends);
         store::merge(&mut self.decisions, other.decisions);
         store::merge(&mut self.escalations, other.escalations);
         rollups::merge(&mut self.recount, other.recount);
@@ -125,34 +158,42 @@ impl Findings {
     }
 }
 
-/// Judges the folder.
+/// Judges the topics and the tables.
 ///
 /// # Errors
 /// When something cannot be read at all.
 pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
-    let log = SqliteLog::open(&options.data)?;
+    let log = options.place.open()?;
+    let registry = options.registry.as_deref().map(Registry::new);
     let mut decoders = HashMap::new();
     for topic in Topic::ALL {
-        decoders.insert(topic, schemas.decoder(topic)?);
+        decoders.insert(topic, schemas.decoder(topic, registry.is_some())?);
     }
     // held until the end: it keeps the snapshot that the bounds were taken from
-    let other_log = options.compare.as_deref().map(SqliteLog::open).transpose()?;
+    let other_log = options.compare.as_ref().map(Place::open).transpose()?;
     let other = match (&options.compare, &other_log) {
-        (Some(path), Some(log)) => Some(Other::new(path, log, schemas)?),
+        (Some(place), Some(log)) => Some(Other::new(place, log.as_ref(), schemas)?),
         _ => None,
     };
-    let case = Case { options, schemas, bounds: log.bounds()?, decoders, other };
+    let registry = registry.as_ref();
+    let case = Case { options, schemas, registry, bounds: log.bounds()?, decoders, other };
+    // positions first: what a sink stored since is not in excess
+    let own_tables = options.tables.as_deref().map(open_tables).transpose()?;
     let mut findings = Findings::default();
     check_log(&case, &mut findings.report);
-    check_positions(&case, &mut findings.report);
     for part in judge_partitions(&case)? {
         findings.merge(part);
     }
+    check_positions(&case, &mut findings);
     check_panics(&case, &mut findings.report);
     rollups::check_sums(&mut findings);
-    store::check(&case, &log, &mut findings)?;
+    let tables = own_tables.as_ref().or(log.tables());
+    match tables {
+        Some(tables) => store::check(&case, tables, &mut findings)?,
+        None => store::skip(&mut findings.report),
+    }
     if let Some(path) = &options.webhook_log {
-        webhook::check(&case, &log, path, &mut findings)?;
+        webhook::check(&case, tables, path, &mut findings)?;
     }
     Ok(findings.report)
 }
@@ -164,16 +205,19 @@ fn check_log(case: &Case<'_>, report: &mut Report) {
     }
     let expected = case.bounds.partitions_max();
     for topic in Topic::ALL {
-        let found = case.bounds.partitions.get(&topic).copied().unwrap_or(0);
-        if found != expected {
+        let found = case.bounds.partitions.get(&topic).copied();
+        if found != Some(expected) && (found.is_some() || topic.is_required()) {
             report.fail(Check::Log, || {
+                let found = found.unwrap_or(0);
                 format!("{} has {found} partitions, expected {expected}", topic.name())
             });
         }
     }
 }
 
-fn check_positions(case: &Case<'_>, report: &mut Report) {
+/// A group that is past every record has read to the end, wherever markers put the offset after it.
+fn check_positions(case: &Case<'_>, findings: &mut Findings) {
+    let Findings { report, ends, .. } = findings;
     for (group, topic) in READERS {
         let partitions = case.bounds.partitions.get(&topic).copied().unwrap_or(0);
         // nobody to tell, nobody who reads
@@ -181,10 +225,11 @@ fn check_positions(case: &Case<'_>, report: &mut Report) {
             continue;
         }
         for partition in 0..partitions {
-            let end = case.bounds.end(topic, partition);
+            let end_max = case.bounds.end(topic, partition);
+            let end = ends.get(&(topic, partition)).copied().unwrap_or(0);
             let next = case.bounds.committed(group, topic, partition);
             report.checked(Check::Positions, 1);
-            if next > end || (next < end && !case.options.allow_behind) {
+            if next > end_max || (next < end && !case.options.allow_behind) {
                 report.fail(Check::Positions, || {
                     let topic = topic.name();
                     format!("{group} stands at {topic}/{partition}@{next}, the end is {end}")
@@ -213,15 +258,16 @@ fn judge_partitions(case: &Case<'_>) -> Result<Vec<Findings>, Unreadable> {
     }
     let next = AtomicU32::new(0);
     let work = || -> Result<Vec<(u32, Findings)>, Unreadable> {
-        let log = SqliteLog::open(&case.options.data)?;
+        let log = case.options.place.open()?;
+        let other_log = case.options.compare.as_ref().map(Place::open).transpose()?;
         let mut done = Vec::new();
         loop {
             let partition = next.fetch_add(1, Ordering::Relaxed);
             if partition >= partitions {
                 return Ok(done);
             }
-            let log = &log;
-            let part = Part { case, log, partition };
+            let (log, other_log) = (log.as_ref(), other_log.as_deref());
+            let part = Part { case, log, other_log, partition };
             done.push((partition, judge(&part)?));
         }
     };
@@ -248,8 +294,9 @@ fn judge(part: &Part<'_, '_>) -> Result<Findings, Unreadable> {
     outputs::read_escalations(part, wanted, &mut letters, &mut alike, &mut findings)?;
     letters.settle(&mut findings.report);
     rollups::read(part, &mut findings)?;
-    if let Some(other) = &part.case.other {
-        compare::check(part, other, alike, &mut findings.report)?;
+    touches::read(part, &mut findings)?;
+    if let (Some(other), Some(log)) = (&part.case.other, part.other_log) {
+        compare::check(part, other, log, alike, &mut findings.report)?;
     }
     Ok(findings)
 }

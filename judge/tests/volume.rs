@@ -1,5 +1,6 @@
 //! How long a large folder takes: `cargo test --release -p weir-judge --test volume -- --ignored
-//! --nocapture`, with `WEIR_JUDGE_RECORDS` for another size. Peak memory is read from `/proc`, so it
+//! --nocapture`, with `WEIR_JUDGE_RECORDS` for another size and `WEIR_TEST_BROKERS` for the same on a
+//! cluster. Peak memory is read from `/proc`, so it
 //! is 0 where there is none.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
@@ -9,12 +10,16 @@ mod fixture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use fixture::{Fields, Folder, PARTITIONS, Place, T0, World, body_of, event, nested, schema, text};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
@@ -269,12 +274,13 @@ fn roll_up(
 }
 
 /// Runs the judge and says how many seconds it took and its peak memory in MiB.
-fn measure(folder: &Folder) -> (f64, u64) {
+fn measure(folder: &Folder, more: &[&str]) -> (f64, u64) {
     let start = Instant::now();
     let mut judge = Command::new(env!("CARGO_BIN_EXE_weir-judge"))
         .arg(&folder.path)
         .arg("--schemas")
         .arg(fixture::schemas_dir())
+        .args(more)
         .stdout(Stdio::inherit())
         .spawn()
         .unwrap();
@@ -298,7 +304,66 @@ fn measure(folder: &Folder) -> (f64, u64) {
 fn a_generated_folder_is_right() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("volume_small");
     generate(&path, 3_000);
-    measure(&Folder { path });
+    measure(&Folder { path }, &[]);
+}
+
+/// Copies the topics of a folder to a cluster, without transactions.
+fn upload(folder: &Path, brokers: &str, prefix: &str) {
+    fixture::create_topics(brokers, prefix, PARTITIONS);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "20")
+        .create()
+        .unwrap();
+    let database = Connection::open(folder.join("weir.db")).unwrap();
+    let mut batches = database.prepare("SELECT id, body FROM batch ORDER BY id").unwrap();
+    let mut rows = batches.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (id, body): (i64, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let topic = format!("{prefix}{}", fixture::TOPICS[(id >> 55) as usize].0);
+        let partition = ((id >> 43) & 0xfff) as usize;
+        for record in fixture::records_of(&body) {
+            fixture::send(&producer, &topic, partition, &record);
+        }
+        // its queue holds a hundred thousand
+        if producer.in_flight_count() > 50_000 {
+            producer.flush(Duration::from_secs(60)).unwrap();
+        }
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+    let mut positions = database
+        .prepare("SELECT grp, name, partition, next FROM position JOIN topic ON topic.id = topic")
+        .unwrap();
+    let mut rows = positions.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (group, topic): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", format!("{prefix}{group}"))
+            .create()
+            .unwrap();
+        let mut at = TopicPartitionList::new();
+        let next = Offset::Offset(row.get(3).unwrap());
+        at.add_partition_offset(&format!("{prefix}{topic}"), row.get(2).unwrap(), next).unwrap();
+        consumer.commit(&at, CommitMode::Sync).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; run in release"]
+fn as_many_records_of_a_cluster_are_judged_in_a_minute() {
+    let Some(brokers) = fixture::brokers() else { return };
+    let records = std::env::var("WEIR_JUDGE_RECORDS");
+    let records = records.map_or(300_000, |n| n.parse().unwrap());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("volume_cluster");
+    generate(&path, records);
+    let prefix = format!("judge-{:016x}.", fixture::random());
+    upload(&path, &brokers, &prefix);
+    let (seconds, mebibytes) =
+        measure(&Folder { path: path.clone() }, &["--brokers", &brokers, "--prefix", &prefix]);
+    println!("{records} records: {seconds:.1} s to judge, {mebibytes} MiB");
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(seconds < 60.0, "{seconds:.1} s");
 }
 
 #[test]
@@ -310,7 +375,7 @@ fn a_million_records_are_judged_in_two_minutes_and_four_gigabytes() {
     let start = Instant::now();
     generate(&path, records);
     let generated = start.elapsed().as_secs_f64();
-    let (seconds, mebibytes) = measure(&Folder { path: path.clone() });
+    let (seconds, mebibytes) = measure(&Folder { path: path.clone() }, &[]);
     println!(
         "{records} records: {generated:.1} s to generate, {seconds:.1} s to judge, {mebibytes} MiB"
     );

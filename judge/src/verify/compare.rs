@@ -1,10 +1,10 @@
-//! Determinism: the decisions of two folders must be the same to the byte, wall clocks aside.
+//! Determinism: the decisions of two runs must be the same to the byte, wall clocks aside.
 //!
 //! Records are matched by what they are about (a decision by its source, an escalation by its
-//! decision), and compared as they encode with the clocks set to zero.
+//! decision), and compared as they encode with the clocks set to zero. On a cluster they must also
+//! follow one another alike: not at the same offsets, since markers of transactions lie between.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -13,15 +13,17 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::avro::{Fields, field, long, text};
 use crate::contract::Topic;
 use crate::error::Unreadable;
-use crate::log::{Bounds, LogRecord, SqliteLog};
+use crate::log::{Bounds, Log, LogRecord, Place};
 use crate::report::{Check, Report};
 use crate::schemas::Schemas;
 
 use super::Part;
 
-/// The folder compared with.
+/// The run compared with.
 pub(super) struct Other<'s> {
-    path: PathBuf,
+    /// what it is, for messages
+    name: String,
+    in_order: bool,
     pub(super) bounds: Bounds,
     decision: GenericDatumWriter<'s>,
     escalation: GenericDatumWriter<'s>,
@@ -29,12 +31,17 @@ pub(super) struct Other<'s> {
 
 impl<'s> Other<'s> {
     pub(super) fn new(
-        path: &Path,
-        log: &SqliteLog,
+        place: &Place,
+        log: &dyn Log,
         schemas: &'s Schemas,
     ) -> Result<Other<'s>, Unreadable> {
+        let (name, in_order) = match place {
+            Place::Folder(_) => ("the other folder".to_owned(), false),
+            Place::Cluster(cluster) => (format!("prefix {:?}", cluster.prefix), true),
+        };
         Ok(Other {
-            path: path.to_owned(),
+            name,
+            in_order,
             bounds: log.bounds()?,
             decision: schemas.writer(Topic::Decisions)?,
             escalation: schemas.writer(Topic::Escalations)?,
@@ -70,7 +77,7 @@ fn key(subject: &str, nth: u32) -> u128 {
     xxh3_128(format!("{subject}#{nth}").as_bytes())
 }
 
-/// The decisions and escalations of one partition of the folder under judgement.
+/// The decisions and escalations of one partition of the run under judgement.
 #[derive(Debug, Default)]
 pub(super) struct Alike {
     decisions: Known,
@@ -128,47 +135,64 @@ fn stop_clocks(topic: Topic, fields: &mut Fields) {
     }
 }
 
-/// Holds one partition of the other folder against this one's.
+/// Holds one partition of the other run against this one's.
 pub(super) fn check(
     part: &Part<'_, '_>,
     other: &Other<'_>,
+    log: &dyn Log,
     mut alike: Alike,
     report: &mut Report,
 ) -> Result<(), Unreadable> {
-    let log = SqliteLog::open(&other.path)?;
     let decisions = (Topic::Decisions, Check::CompareDecisions);
-    check_topic(part, other, &log, decisions, &mut alike.decisions, report)?;
+    check_topic(part, other, log, decisions, &mut alike.decisions, report)?;
     let escalations = (Topic::Escalations, Check::CompareEscalations);
-    check_topic(part, other, &log, escalations, &mut alike.escalations, report)
+    check_topic(part, other, log, escalations, &mut alike.escalations, report)
 }
 
 fn check_topic(
     part: &Part<'_, '_>,
     other: &Other<'_>,
-    log: &SqliteLog,
+    log: &dyn Log,
     (topic, check): (Topic, Check),
     known: &mut Known,
     report: &mut Report,
 ) -> Result<(), Unreadable> {
     report.ran(check);
+    let from = other.bounds.begin(topic, part.partition);
     let until = other.bounds.end(topic, part.partition);
-    for read in log.records(topic, part.partition, 0, until) {
-        let decoded = read?.and_then(|record| Ok((part.case.decode(&record)?, record)));
+    let name = &other.name;
+    let mut before = -1;
+    for read in log.records(topic, part.partition, from, until) {
+        let read = read?;
+        if let Ok(record) = &read {
+            part.case.learn(record)?;
+        }
+        let decoded = read.and_then(|record| Ok((part.case.decode(&record)?, record)));
         let (fields, record) = match decoded {
             Ok(decoded) => decoded,
             Err(what) => {
-                report.fail(check, || format!("other folder: {what}"));
+                report.fail(check, || format!("{name}: {what}"));
                 continue;
             }
         };
         report.checked(check, 1);
         let subject = subject(topic, &fields);
         let Some((mine, offset)) = known.take(&subject) else {
-            report.fail(check, || format!("{subject} is only in the other folder"));
+            report.fail(check, || format!("{subject} is only in {name}"));
             continue;
         };
+        if other.in_order && offset < before {
+            report.fail(check, || {
+                let (topic, partition) = (topic.name(), part.partition);
+                format!(
+                    "{subject} stands at {topic}/{partition}@{offset}, before {before}; in {name} \
+                     it comes after that one"
+                )
+            });
+        }
+        before = before.max(offset);
         if mine != hash(other, topic, fields.clone()) {
-            let what = explain(part, &record, fields, offset)?;
+            let what = explain(part, other, &record, fields, offset)?;
             report.fail(check, || format!("{subject}: {what}"));
         }
     }
@@ -177,7 +201,7 @@ fn check_topic(
     for offset in left {
         report.fail(check, || {
             let (topic, partition) = (topic.name(), part.partition);
-            format!("{topic}/{partition}@{offset} is not in the other folder")
+            format!("{topic}/{partition}@{offset} is not in {name}")
         });
     }
     Ok(())
@@ -186,6 +210,7 @@ fn check_topic(
 /// Names the first field that differs.
 fn explain(
     part: &Part<'_, '_>,
+    other: &Other<'_>,
     theirs: &LogRecord,
     mut their_fields: Fields,
     offset: i64,
@@ -201,7 +226,7 @@ fn explain(
     let differing = pairs.find(|(mine, theirs)| format!("{mine:?}") != format!("{theirs:?}"));
     Ok(match differing {
         Some(((name, mine), (_, theirs))) => {
-            format!("{name} is {}, in the other folder {}", short(mine), short(theirs))
+            format!("{name} is {}, in {} {}", short(mine), other.name, short(theirs))
         }
         None => "differs".to_owned(),
     })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::avro::{Fields, fingerprint_of, text};
+use crate::avro::{Fields, text};
 use crate::cards;
 use crate::contract::{SCORE, Topic};
 use crate::error::Unreadable;
@@ -298,7 +298,8 @@ fn expect(
         return (Ending::Unread, None);
     };
     // once refused, for ever refused: only a requeued copy is decided about
-    let late = part.case.schemas.is_late(&fingerprint_of(&record.payload));
+    let fingerprint = decoder.fingerprint(&record.payload);
+    let late = fingerprint.is_some_and(|fingerprint| part.case.schemas.is_late(&fingerprint));
     if late && letters.has(record, UNKNOWN) {
         return (Ending::Refused, Some(UNKNOWN));
     }

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Row;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::avro::Fields;
 use crate::contract::{STORE, Topic};
 use crate::error::Unreadable;
-use crate::log::{LogRecord, SqliteLog};
-use crate::report::Check;
+use crate::log::LogRecord;
+use crate::report::{Check, Report};
 
 use super::rollups::{Counts, Entry, differences};
 use super::{Case, Findings, Id};
@@ -154,20 +154,27 @@ struct Table {
 /// Checks the three tables.
 pub(super) fn check(
     case: &Case<'_>,
-    log: &SqliteLog,
+    tables: &Connection,
     findings: &mut Findings,
 ) -> Result<(), Unreadable> {
     let decisions = std::mem::take(&mut findings.decisions);
-    check_table(case, log, &DECISION, &decisions, findings)?;
+    check_table(case, tables, &DECISION, &decisions, findings)?;
     let escalations = std::mem::take(&mut findings.escalations);
-    check_table(case, log, &ESCALATION, &escalations, findings)?;
+    check_table(case, tables, &ESCALATION, &escalations, findings)?;
     findings.escalations = escalations;
-    check_rollups(case, log, findings)
+    check_rollups(case, tables, findings)
+}
+
+/// Says that there is nothing to hold the topics against.
+pub(super) fn skip(report: &mut Report) {
+    for check in [Check::StoreDecisions, Check::StoreEscalations, Check::StoreRollups] {
+        report.skip(check, "no data folder is given");
+    }
 }
 
 fn check_table(
     case: &Case<'_>,
-    log: &SqliteLog,
+    tables: &Connection,
     table: &Table,
     wanted: &HashMap<Id, Stored>,
     findings: &mut Findings,
@@ -175,7 +182,7 @@ fn check_table(
     let doing = "read a table of the store";
     let report = &mut findings.report;
     report.checked(table.check, wanted.len() as u64);
-    let prepared = log.connection().prepare(table.sql);
+    let prepared = tables.prepare(table.sql);
     let mut statement = prepared.map_err(Unreadable::sqlite(doing))?;
     let mut rows = statement.query([]).map_err(Unreadable::sqlite(doing))?;
     let mut missing: HashMap<&Id, &Stored> = wanted.iter().collect();
@@ -249,10 +256,10 @@ fn row_fault(
 
 fn check_rollups(
     case: &Case<'_>,
-    log: &SqliteLog,
+    tables: &Connection,
     findings: &mut Findings,
 ) -> Result<(), Unreadable> {
-    let stored = stored_rollups(log)?;
+    let stored = stored_rollups(tables)?;
     let report = &mut findings.report;
     report.checked(Check::StoreRollups, findings.rollups.len() as u64);
     let none = Counts::new();
@@ -276,10 +283,10 @@ fn check_rollups(
     Ok(())
 }
 
-fn stored_rollups(log: &SqliteLog) -> Result<HashMap<(u32, i64), Counts>, Unreadable> {
+fn stored_rollups(tables: &Connection) -> Result<HashMap<(u32, i64), Counts>, Unreadable> {
     let doing = "read stored roll-ups";
     let sql = "SELECT partition, offset, minute, kind, outcome, rule, count FROM rollup";
-    let prepared = log.connection().prepare(sql);
+    let prepared = tables.prepare(sql);
     let mut statement = prepared.map_err(Unreadable::sqlite(doing))?;
     let rows = statement.query_map([], |row| {
         let text = |at| row.get::<_, Option<String>>(at).map(Option::unwrap_or_default);

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::cards;
 use crate::contract::{NOTIFY, Topic};
 use crate::error::Unreadable;
-use crate::log::SqliteLog;
 use crate::report::{Check, Report};
 
 use super::{Case, Findings, IDENTIFIERS, Id, is_identifier, leak, shown};
@@ -24,19 +24,24 @@ struct Received {
     bodies: BTreeSet<String>,
 }
 
-/// Checks the `delivery` table and the log of the stub.
+/// Checks the log of the stub, and the `delivery` table if it is there.
 pub(super) fn check(
     case: &Case<'_>,
-    log: &SqliteLog,
+    tables: Option<&Connection>,
     path: &Path,
     findings: &mut Findings,
 ) -> Result<(), Unreadable> {
     let mut report = std::mem::take(&mut findings.report);
     report.ran(Check::Webhooks);
     let received = read_log(path, &mut report)?;
-    let deliveries = read_deliveries(log, &mut report)?;
     check_received(&received, findings, &mut report);
-    check_deliveries(case, &deliveries, &received, findings, &mut report);
+    match tables {
+        Some(tables) => {
+            let deliveries = read_deliveries(tables, &mut report)?;
+            check_deliveries(case, &deliveries, &received, findings, &mut report);
+        }
+        None => check_reached(case, &received, findings, &mut report),
+    }
     findings.report = report;
     Ok(())
 }
@@ -142,9 +147,9 @@ fn check_received(received: &BTreeMap<String, Received>, findings: &Findings, re
 /// Statuses of the deliveries of an escalation, one a channel.
 type Deliveries = BTreeMap<Id, Vec<String>>;
 
-fn read_deliveries(log: &SqliteLog, report: &mut Report) -> Result<Deliveries, Unreadable> {
+fn read_deliveries(tables: &Connection, report: &mut Report) -> Result<Deliveries, Unreadable> {
     let doing = "read deliveries";
-    let prepared = log.connection().prepare("SELECT escalation_id, status FROM delivery");
+    let prepared = tables.prepare("SELECT escalation_id, status FROM delivery");
     let mut statement = prepared.map_err(Unreadable::sqlite(doing))?;
     let rows =
         statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)));
@@ -176,6 +181,35 @@ fn check_deliveries(
             });
         }
     }
+    each_escalation(case, received, findings, report, |id, accepted, dead, due| {
+        let statuses = deliveries.get(id).map(Vec::as_slice).unwrap_or_default();
+        delivery_faults(statuses, accepted, dead, due)
+    });
+}
+
+/// Without the table what is left to prove is that each escalation had a receiver or was given up.
+fn check_reached(
+    case: &Case<'_>,
+    received: &BTreeMap<String, Received>,
+    findings: &Findings,
+    report: &mut Report,
+) {
+    each_escalation(case, received, findings, report, |_, accepted, dead, due| {
+        let lost = due && accepted == 0 && !dead;
+        let fault = lost.then(|| "reached no receiver and has no dead letter".to_owned());
+        fault.into_iter().collect()
+    });
+}
+
+/// Asks for the faults of every escalation: its id, how often it was accepted, whether it has a dead
+/// letter, and whether it is due.
+fn each_escalation(
+    case: &Case<'_>,
+    received: &BTreeMap<String, Received>,
+    findings: &Findings,
+    report: &mut Report,
+    faults: impl Fn(&Id, u64, bool, bool) -> Vec<String>,
+) {
     let mut escalations: Vec<_> = findings.escalations.iter().collect();
     escalations.sort_by_key(|(_, stored)| (stored.partition, stored.offset));
     for (id, stored) in escalations {
@@ -185,9 +219,8 @@ fn check_deliveries(
         let committed = case.bounds.committed(NOTIFY, Topic::Escalations, partition);
         let due = !case.options.allow_behind || offset < committed;
         let dead = findings.undeliverable.contains(&(partition, offset));
-        let statuses = deliveries.get(id).map(Vec::as_slice).unwrap_or_default();
         let accepted = received.get(&name).map_or(0, |of_id| of_id.accepted);
-        for fault in delivery_faults(statuses, accepted, dead, due) {
+        for fault in faults(id, accepted, dead, due) {
             report.fail(Check::Webhooks, || {
                 format!("{name}, escalations/{partition}@{offset}, {fault}")
             });

@@ -4,80 +4,22 @@
 //! it: whatever is appended later lies past those ends and is not looked at, so a running weir can
 //! be judged too. Further connections (one a thread) read the same records up to the same ends.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::batch::unpack;
 use crate::contract::Topic;
 use crate::error::Unreadable;
+
+use super::batch::unpack;
+use super::{Bounds, Log, Read, Records};
 
 const TOPIC_SHIFT: u32 = 55;
 const PARTITION_SHIFT: u32 = 43;
 /// Batches fetched at a time; a batch is at most some megabytes.
 const BATCHES_PER_QUERY: i64 = 8;
-
-/// One record of a topic.
-#[derive(Clone, Debug)]
-pub struct LogRecord {
-    /// which topic
-    pub topic: Topic,
-    /// which partition of it
-    pub partition: u32,
-    /// which record of the partition
-    pub offset: i64,
-    /// when it was written, milliseconds since 1970
-    pub timestamp_ms: i64,
-    /// `None`: it has none
-    pub key: Option<Vec<u8>>,
-    /// framing included
-    pub payload: Vec<u8>,
-}
-
-impl LogRecord {
-    /// `topic/partition@offset`, for messages.
-    pub fn position(&self) -> String {
-        format!("{}/{}@{}", self.topic.name(), self.partition, self.offset)
-    }
-}
-
-/// What a partition gave: a record, or why a stored batch is not what the contract says.
-pub type Read = Result<LogRecord, String>;
-
-/// How far the log went when judging began.
-#[derive(Debug, Default)]
-pub struct Bounds {
-    /// number of partitions of each topic that is there
-    pub partitions: BTreeMap<Topic, u32>,
-    /// offset after the last record
-    ends: HashMap<(Topic, u32), i64>,
-    /// committed positions
-    positions: HashMap<(String, Topic, u32), i64>,
-    /// number of batches looked at
-    pub batches: u64,
-    /// gaps, overlaps and batches that belong to no partition
-    pub disorder: Vec<String>,
-}
-
-impl Bounds {
-    /// The offset after the last record; 0 for a partition that is not there.
-    pub fn end(&self, topic: Topic, partition: u32) -> i64 {
-        self.ends.get(&(topic, partition)).copied().unwrap_or(0)
-    }
-
-    /// The group's committed position; 0 before its first commit.
-    pub fn committed(&self, group: &str, topic: Topic, partition: u32) -> i64 {
-        let key = (group.to_owned(), topic, partition);
-        self.positions.get(&key).copied().unwrap_or(0)
-    }
-
-    /// The largest number of partitions of any topic.
-    pub fn partitions_max(&self) -> u32 {
-        self.partitions.values().copied().max().unwrap_or(0)
-    }
-}
 
 /// The log and the tables of one data folder, read-only.
 #[derive(Debug)]
@@ -92,48 +34,13 @@ impl SqliteLog {
     /// # Errors
     /// When there is none, or it has another format.
     pub fn open(folder: &Path) -> Result<SqliteLog, Unreadable> {
-        let path = folder.join("weir.db");
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        std::fs::metadata(&path)
-            .map_err(|source| Unreadable::File { path: path.clone(), source })?;
-        let open = Unreadable::sqlite("open weir.db");
-        let connection = Connection::open_with_flags(&path, flags).map_err(open)?;
-        let begin = Unreadable::sqlite("begin reading weir.db");
-        connection.execute_batch("BEGIN").map_err(begin)?;
-        let found: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(Unreadable::sqlite("read the format of weir.db"))?;
-        if found != 1 {
-            return Err(Unreadable::Format { path, found });
-        }
+        let connection = open_tables(folder)?;
         let ids = topic_ids(&connection)?;
         if ids.is_empty() {
-            return Err(Unreadable::NoTopics { path });
+            let place = folder.join("weir.db").display().to_string();
+            return Err(Unreadable::NoTopics { place });
         }
         Ok(SqliteLog { connection, ids })
-    }
-
-    /// The tables, for the checks of the store.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// Walks the ids of all batches and reads the committed positions.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn bounds(&self) -> Result<Bounds, Unreadable> {
-        let mut bounds = Bounds::default();
-        for (&topic, &(id, partitions)) in &self.ids {
-            bounds.partitions.insert(topic, partitions);
-            for partition in 0..partitions {
-                self.walk(&mut bounds, topic, id, partition)?;
-            }
-        }
-        self.find_strays(&mut bounds)?;
-        self.read_positions(&mut bounds)?;
-        bounds.disorder.sort();
-        Ok(bounds)
     }
 
     fn walk(
@@ -166,7 +73,7 @@ impl SqliteLog {
             }
             next = next.max(first + count.max(0));
         }
-        bounds.ends.insert((topic, partition), next);
+        bounds.span(topic, partition, 0, next);
         Ok(())
     }
 
@@ -218,7 +125,7 @@ impl SqliteLog {
                 _ => None,
             };
             if let Some(topic) = topic {
-                bounds.positions.insert((group, topic, partition), next);
+                bounds.commit(group, topic, partition, next);
             }
         }
         Ok(())
@@ -228,15 +135,31 @@ impl SqliteLog {
         let mut ids = self.ids.iter();
         ids.find_map(|(topic, (of, _))| (*of == id).then_some(*topic))
     }
+}
 
-    /// The records of a partition with offsets in `from..until`, in order.
-    pub fn records(&self, topic: Topic, partition: u32, from: i64, until: i64) -> Records<'_> {
+impl Log for SqliteLog {
+    /// Walks the ids of all batches and reads the committed positions.
+    fn bounds(&self) -> Result<Bounds, Unreadable> {
+        let mut bounds = Bounds::default();
+        for (&topic, &(id, partitions)) in &self.ids {
+            bounds.partitions.insert(topic, partitions);
+            for partition in 0..partitions {
+                self.walk(&mut bounds, topic, id, partition)?;
+            }
+        }
+        self.find_strays(&mut bounds)?;
+        self.read_positions(&mut bounds)?;
+        bounds.disorder.sort();
+        Ok(bounds)
+    }
+
+    fn records(&self, topic: Topic, partition: u32, from: i64, until: i64) -> Records<'_> {
         let base = self
             .ids
             .get(&topic)
             .filter(|(_, partitions)| partition < *partitions)
             .map(|(id, _)| base_of(*id, partition));
-        Records {
+        Box::new(Batches {
             log: self,
             topic,
             partition,
@@ -246,8 +169,34 @@ impl SqliteLog {
             until,
             started: false,
             ready: VecDeque::new(),
-        }
+        })
     }
+
+    fn tables(&self) -> Option<&Connection> {
+        Some(&self.connection)
+    }
+}
+
+/// Opens `weir.db` of a folder, read-only and in a read transaction: the tables, with or without
+/// topics beside them.
+///
+/// # Errors
+/// When there is none, or it has another format.
+pub fn open_tables(folder: &Path) -> Result<Connection, Unreadable> {
+    let path = folder.join("weir.db");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    std::fs::metadata(&path).map_err(|source| Unreadable::File { path: path.clone(), source })?;
+    let open = Unreadable::sqlite("open weir.db");
+    let connection = Connection::open_with_flags(&path, flags).map_err(open)?;
+    let begin = Unreadable::sqlite("begin reading weir.db");
+    connection.execute_batch("BEGIN").map_err(begin)?;
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(Unreadable::sqlite("read the format of weir.db"))?;
+    if found != 1 {
+        return Err(Unreadable::Format { path, found });
+    }
+    Ok(connection)
 }
 
 fn topic_ids(connection: &Connection) -> Result<HashMap<Topic, (i64, u32)>, Unreadable> {
@@ -272,8 +221,8 @@ fn base_of(topic_id: i64, partition: u32) -> i64 {
     (topic_id << TOPIC_SHIFT) | (i64::from(partition) << PARTITION_SHIFT)
 }
 
-/// Iterator over the records of a partition, see [`SqliteLog::records`].
-pub struct Records<'a> {
+/// Iterator over the records of a partition.
+struct Batches<'a> {
     log: &'a SqliteLog,
     topic: Topic,
     partition: u32,
@@ -285,7 +234,7 @@ pub struct Records<'a> {
     ready: VecDeque<Read>,
 }
 
-impl Iterator for Records<'_> {
+impl Iterator for Batches<'_> {
     type Item = Result<Read, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -304,7 +253,7 @@ impl Iterator for Records<'_> {
     }
 }
 
-impl Records<'_> {
+impl Batches<'_> {
     /// Fetches some batches; false when there are no more.
     fn fill(&mut self) -> Result<bool, Unreadable> {
         let Some(base) = self.base.filter(|_| self.next < self.until) else {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::contract::Topic;
-use crate::log::{LogRecord, Read};
+
+use super::{LogRecord, Read};
 
 /// Takes a batch apart; what could be read before the damage stays in `into`.
 pub fn unpack(
