@@ -261,6 +261,23 @@ pub trait Log: Send + Sync {
         }
     }
 
+    /// The same of many partitions, in their order.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn resume_all(&self, group: &str, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
+        let committed = self.committed_all(group, wanted)?;
+        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
+            let (topic, partition) = (*topic, *partition);
+            let offset = match committed {
+                Some(offset) => offset,
+                None => self.beginning(topic, partition)?,
+            };
+            Ok(Position { topic, partition, offset })
+        };
+        wanted.iter().zip(committed).map(position).collect()
+    }
+
     /// Whether the group has committed everything that is on these topics now.
     ///
     /// # Errors

@@ -328,7 +328,7 @@ impl<'a> Life<'a> {
             .iter()
             .flat_map(|partition| Topic::INPUTS.map(|topic| (topic, *partition)))
             .collect();
-        let starts = self.starts(&wanted)?;
+        let starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
         let ends = self.context.log.ends(&wanted)?;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
@@ -353,21 +353,6 @@ impl<'a> Life<'a> {
         self.reporter.assigned(&starts, started.elapsed());
         self.part.ready();
         Ok(())
-    }
-
-    /// Where these inputs go on: the group's committed positions, else the oldest records.
-    fn starts(&self, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
-        let log = &self.context.log;
-        let committed = log.committed_all(&self.settings.group, wanted)?;
-        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
-            let (topic, partition) = (*topic, *partition);
-            let offset = match committed {
-                Some(offset) => offset,
-                None => log.beginning(topic, partition)?,
-            };
-            Ok(Position { topic, partition, offset })
-        };
-        wanted.iter().zip(committed).map(position).collect()
     }
 
     fn restore(&mut self, partition: u32, committed: &[Position]) -> Result<(), Crash> {

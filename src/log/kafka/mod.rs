@@ -54,6 +54,8 @@ pub struct KafkaLog {
     asker: Asker,
     /// ask for committed positions, one client a group
     groups: Mutex<HashMap<String, Asker>>,
+    /// looks whether records are left before an end
+    looker: Mutex<Option<KafkaReader>>,
 }
 
 impl std::fmt::Debug for KafkaLog {
@@ -82,6 +84,7 @@ impl KafkaLog {
             partitions: counts.into_iter().filter_map(|(t, n)| Some((t, n?))).collect(),
             asker: Arc::new(asker),
             groups: Mutex::default(),
+            looker: Mutex::default(),
         })
     }
 
@@ -235,7 +238,7 @@ impl Log for KafkaLog {
         }
         let committed = self.committed_all(group, &wanted)?;
         let ends = self.stable_ends(&wanted)?;
-        let mut reader: Option<Box<dyn Reader>> = None;
+        let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
         for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
             let offset = match committed {
                 Some(offset) => offset,
@@ -244,12 +247,12 @@ impl Log for KafkaLog {
             if offset >= end {
                 continue;
             }
-            let reader = match &mut reader {
-                Some(reader) => reader,
-                None => reader.insert(self.reader()?),
+            let looker = match looker.as_mut() {
+                Some(looker) => looker,
+                None => looker.insert(KafkaReader::new(&self.settings, Arc::clone(&self.names))?),
             };
             let mut records = Vec::new();
-            reader.read(Position { topic, partition, offset }, end, 1, &mut records)?;
+            looker.read(Position { topic, partition, offset }, end, 1, &mut records)?;
             if !records.is_empty() {
                 return Ok(false);
             }
