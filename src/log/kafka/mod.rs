@@ -37,9 +37,9 @@ pub use self::topics::{TopicPlan, TopicReport};
 use self::consumer::KafkaConsumer;
 use self::context::ReaderContext;
 use self::producer::{KafkaAppender, KafkaProducer};
-use self::reader::KafkaReader;
+use self::reader::{KafkaFollower, KafkaReader};
 use self::settings::{Names, Settings};
-use super::{Appender, Consumer, Log, LogError, Member, Producer, Reader};
+use super::{Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader};
 use crate::config::{Kafka, limits};
 use crate::event::{Position, Topic};
 
@@ -170,6 +170,10 @@ impl Log for KafkaLog {
 
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
         Ok(Box::new(KafkaReader::new(&self.settings, Arc::clone(&self.names))?))
+    }
+
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn Follower>, LogError> {
+        Ok(Box::new(KafkaFollower::new(&self.settings, Arc::clone(&self.names), from)?))
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
