@@ -96,7 +96,8 @@ impl Reader for KafkaReader {
                 }
                 // what is left up to the end are marks of transactions and what was aborted
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.at = Some(Position { offset: next, ..from });
+                    // the end is told once: whoever asks again must hear it again
+                    self.at = None;
                     return Ok(next);
                 }
                 Some(Err(error)) => {
