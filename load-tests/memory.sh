@@ -33,7 +33,7 @@ WEIR_PID=$!
 PIDS+=("$WEIR_PID")
 # event time begins so long ago that it never passes the wall clock
 start=$(date -u -d "-$((MINUTES * 10 + 10)) minutes" +%Y-%m-%dT%H:%M:%SZ)
-"${run[@]}" generate --to-topics --count $((MINUTES * 60 * 5000)) --rate 5000 --density 500 --accounts 5000 \
+"${run[@]}" generate --to-topics --count $((MINUTES * 60 * 5000)) --rate 5000 --density 500 --accounts 1000 \
   --start "$start" --topology "$WORK/topology" --data "$WORK/feed" 2> "$WORK/feed.log" &
 PIDS+=("$!")
 python3 - "$WEIR_PID" "$MINUTES" <<'PY'
