@@ -198,6 +198,7 @@ fn marks_of_transactions_are_no_records() {
     sees(&log, Topic::Decisions, 0, &["a", "b", "c"]);
     assert_eq!(log.end(Topic::Decisions, 0).unwrap(), 6, "three records, three marks");
     assert_eq!(log.ends(&[(Topic::Decisions, 0), (Topic::Chats, 2)]).unwrap(), [6, 0]);
+    assert_eq!(log.beginnings(&[(Topic::Chats, 0), (Topic::Decisions, 0)]).unwrap(), [0, 0]);
     assert_eq!(log.ends(&[]).unwrap(), [0_i64; 0]);
     assert_eq!(log.committed_all(GROUP, &[]).unwrap(), []);
     // a group that has taken the last record is at the end, though a mark is left

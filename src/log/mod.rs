@@ -244,6 +244,14 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError>;
 
+    /// The same of many partitions, in their order.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn beginnings(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        wanted.iter().map(|(topic, partition)| self.beginning(*topic, *partition)).collect()
+    }
+
     /// The group's committed position, `None` before its first commit.
     ///
     /// # Errors
@@ -282,15 +290,16 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn resume_all(&self, group: &str, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
         let committed = self.committed_all(group, wanted)?;
-        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
-            let (topic, partition) = (*topic, *partition);
-            let offset = match committed {
-                Some(offset) => offset,
-                None => self.beginning(topic, partition)?,
-            };
-            Ok(Position { topic, partition, offset })
+        let pairs = || wanted.iter().zip(&committed);
+        let new: Vec<(Topic, u32)> =
+            pairs().filter(|(_, offset)| offset.is_none()).map(|(key, _)| *key).collect();
+        let mut beginnings = self.beginnings(&new)?.into_iter();
+        let position = |((topic, partition), offset): (&(Topic, u32), &Option<i64>)| {
+            // one beginning was asked for each partition without a position
+            let offset = offset.or_else(|| beginnings.next()).unwrap_or(0);
+            Position { topic: *topic, partition: *partition, offset }
         };
-        wanted.iter().zip(committed).map(position).collect()
+        Ok(pairs().map(position).collect())
     }
 
     /// Whether the group has committed everything that is on these topics now.

@@ -36,7 +36,7 @@ pub struct Restorer<'a> {
     /// where the history is
     pub log: &'a dyn Log,
     /// reads it
-    pub reader: Box<dyn Reader>,
+    pub reader: &'a mut dyn Reader,
     /// where progress is told
     pub part: &'a Part,
     /// the wish to stop
@@ -58,13 +58,15 @@ pub fn restore(
 ) -> Result<Restored, Crash> {
     processor.forget(partition);
     let dead = dead_letters(means, partition)?;
-    let (log, part) = (means.log, means.part);
+    let part = means.part;
+    let wanted: Vec<(Topic, u32)> = committed.iter().map(|to| (to.topic, partition)).collect();
+    let beginnings = means.log.beginnings(&wanted)?;
     let total: i64 = committed.iter().map(|position| position.offset).sum();
     let mut restored = Restored::default();
     let mut progress = Instant::now();
     let mut read = 0;
-    for to in committed {
-        let from = Position { offset: log.beginning(to.topic, partition)?, ..*to };
+    for (to, beginning) in committed.iter().zip(beginnings) {
+        let from = Position { offset: beginning, ..*to };
         each(means, from, to.offset, |record| {
             read += 1;
             if dead.contains(&(record.position.topic, record.position.offset)) {

@@ -25,7 +25,7 @@ use super::{Context, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
-use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
+use crate::log::{Consumer, LogError, Member, Membership, Polled, Reader, Record};
 use crate::telemetry::Part;
 
 /// Records processed between two looks at the clock.
@@ -360,13 +360,14 @@ impl<'a> Life<'a> {
             .collect();
         let starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
         let ends = self.context.log.ends(&wanted)?;
+        let mut reader = None;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
             let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
             if self.kept.remove(&partition).as_ref() == Some(&committed) {
                 tracing::info!(partition, "partition came back, its state was kept");
             } else {
-                self.restore(partition, &committed)?;
+                self.restore(partition, &committed, &mut reader)?;
             }
             let mut inputs = Vec::new();
             for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
@@ -389,13 +390,22 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn restore(&mut self, partition: u32, committed: &[Position]) -> Result<(), Crash> {
+    fn restore(
+        &mut self,
+        partition: u32,
+        committed: &[Position],
+        reader: &mut Option<Box<dyn Reader>>,
+    ) -> Result<(), Crash> {
         self.part.not_ready(format!("restoring partition {partition}"));
         let log = self.context.log.as_ref();
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(log.reader()?),
+        };
         let consumer = &mut self.consumer;
         let mut means = Restorer {
             log,
-            reader: log.reader()?,
+            reader: reader.as_mut(),
             part: self.part,
             stop: &self.context.stop,
             alive: &mut || consumer.keep_alive(),

@@ -115,8 +115,9 @@ impl KafkaLog {
         found.map_err(|error| failed("ask for the ends of a partition", &error))
     }
 
-    /// Offsets after the last committed record, of many partitions at once.
-    fn stable_ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+    /// Offsets after the last committed record (`Offset::End`) or of the oldest one
+    /// (`Offset::Beginning`), of many partitions at once.
+    fn offsets(&self, wanted: &[(Topic, u32)], which: Offset) -> Result<Vec<i64>, LogError> {
         if wanted.is_empty() {
             // librdkafka takes no empty question
             return Ok(Vec::new());
@@ -125,9 +126,8 @@ impl KafkaLog {
         let mut list = TopicPartitionList::new();
         for (topic, partition) in wanted {
             let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            // in this request a time of -1 stands for the end, as in Kafka's own protocol
-            list.add_partition_offset(self.names.of(*topic), partition, Offset::End)
-                .map_err(failed)?;
+            // in this request times of -1 and -2 stand for end and beginning, as in Kafka's protocol
+            list.add_partition_offset(self.names.of(*topic), partition, which).map_err(failed)?;
         }
         let found = self.asker.offsets_for_times(list, limits().kafka_request_deadline);
         serve(&self.asker);
@@ -191,7 +191,11 @@ impl Log for KafkaLog {
     }
 
     fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
-        self.stable_ends(wanted)
+        self.offsets(wanted, Offset::End)
+    }
+
+    fn beginnings(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        self.offsets(wanted, Offset::Beginning)
     }
 
     fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
@@ -248,7 +252,7 @@ impl Log for KafkaLog {
             }
         }
         let committed = self.committed_all(group, &wanted)?;
-        let ends = self.stable_ends(&wanted)?;
+        let ends = self.ends(&wanted)?;
         let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
         for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
             let offset = match committed {
