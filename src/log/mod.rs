@@ -104,6 +104,9 @@ pub trait Consumer {
 /// Writes transactions. The order is begin, send, send_positions, commit; after any error the
 /// producer is of no more use.
 pub trait Producer: Send {
+    /// Called now and then while there is nothing to write.
+    fn idle(&mut self) {}
+
     /// Opens a transaction.
     ///
     /// # Errors
@@ -229,6 +232,24 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When the log cannot be reached.
     fn end(&self, topic: Topic, partition: u32) -> Result<i64, LogError>;
+
+    /// The same, once everything that is written already can be read: a commit that was answered
+    /// is then seen.
+    ///
+    /// # Errors
+    /// When the log cannot be reached, or a transaction stays open.
+    fn settled_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        self.end(topic, partition)
+    }
+
+    /// The offset after the last record that a reader will see now; what comes after it up to the
+    /// end is none.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn record_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        self.end(topic, partition)
+    }
 
     /// The same of many partitions, in their order.
     ///
