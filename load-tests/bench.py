@@ -169,6 +169,7 @@ class Bench:
         say("a round that is not counted: the broker compiles, and weir's output is sampled")
         self.flat_out(PASS)
         if args.template:
+            self.flat_out(SAME)
             return
         _, prefix = self.flat_out(WEIR, keep=True)
         self.floor("sample", prefix, "--out", self.template)

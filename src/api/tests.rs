@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::*;
 use crate::codec::{Contract, Encoder};
 use crate::event::{
-    DeadLetter, Decision, FieldValue, Kind, Millis, Outcome, OutcomeCount, Reason, Rollup, Slot,
-    Source, Text, Topic,
+    DeadLetter, Decision, FieldValue, Kind, Millis, Outcome, OutcomeCount, Position, Reason,
+    Rollup, Slot, Source, Text, Topic,
 };
 use crate::log::embedded::{EmbeddedLog, Options};
-use crate::log::{Appender, Consumer, LogError, Member, Producer, Reader, RecordBatch};
+use crate::log::{Appender, Consumer, Follower, LogError, Member, Producer, Reader, RecordBatch};
 use crate::state::{FEATURES, feature_set_hash};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -139,6 +139,10 @@ impl Log for Breakable {
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
         self.check()?;
         self.log.reader()
+    }
+
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn Follower>, LogError> {
+        self.log.follow(from)
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, LogError> {

@@ -75,7 +75,7 @@ pub(super) struct Process {
 }
 
 fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings {
-    let Topology { worker, dedupe, poison, .. } = plan.topology;
+    let Topology { worker, dedupe, poison, pressure, .. } = plan.topology;
     Settings {
         group: stage::GROUP.to_owned(),
         workers: *worker.count.get_ref(),
@@ -97,6 +97,10 @@ fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings 
             window: *poison.window.get_ref(),
             run: *poison.run.get_ref(),
         },
+        // the same input must give the same decisions under strict merge
+        pressure_wait: Some(*pressure.wait_seconds.get_ref())
+            .filter(|seconds| *seconds > 0 && plan.merge == MergeMode::Live)
+            .map(|seconds| Duration::from_secs(u64::from(seconds))),
         accept_state_gap: plan.accept_state_gap,
         until_end: plan.until_end,
     }
@@ -193,6 +197,8 @@ impl Process {
                 stop: self.stop.clone(),
                 faults: Faults::default(),
                 watchdog: Watchdog::default(),
+                progress: stage::Progress::default(),
+                pressure: stage::Pressure::default(),
             };
             if let Some(timeout) = transaction_timeout {
                 context.watchdog.guard(timeout * 2, nap(), bite).map_err(failed)?;

@@ -34,7 +34,18 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
+impl EncodeError {
+    pub(super) fn new(contract: Contract, source: serde_avro_fast::ser::SerError) -> EncodeError {
+        EncodeError { contract, source }
+    }
+}
+
 impl Encoder {
+    /// Appends what comes before a record's body.
+    pub(super) fn frame(&self, contract: Contract, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefixes[contract as usize].bytes());
+    }
+
     /// Framed with these ids; with fingerprints where a contract has none.
     pub fn with_ids(ids: &Ids) -> Encoder {
         let config = |contract: &Contract| SerializerConfig::new(contract.schema());
@@ -60,7 +71,7 @@ impl Encoder {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        out.extend_from_slice(self.prefixes[contract as usize].bytes());
+        self.frame(contract, out);
         serde_avro_fast::to_datum(value, out, &mut self.configs[contract as usize])
             .map(|_| ())
             .map_err(|source| EncodeError { contract, source })

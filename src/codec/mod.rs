@@ -22,6 +22,7 @@ mod redact;
 mod registry;
 mod resolution;
 mod symbols;
+mod touches;
 mod validate;
 mod writers;
 
@@ -33,4 +34,5 @@ pub use frame::body;
 pub use own::{OwnError, decode_offline, decode_own, use_registry};
 pub use redact::{contains_card_number, redact};
 pub use registry::{Ids, Registry, RegistryError};
+pub use touches::TouchEncoder;
 pub use writers::{SchemaError, Writers};

@@ -46,6 +46,8 @@ pub struct Limits {
     pub rules_max: usize,
     /// bytes of one rule's expression
     pub expression_bytes_max: usize,
+    /// bytes of one record of touches before the next one is begun
+    pub touch_bytes: usize,
     /// live decisions a slow console may be behind before it skips some
     pub console_backlog: usize,
     /// webhook deliveries under way at once, per sink
@@ -95,6 +97,7 @@ pub const fn limits() -> Limits {
         panics_max: 1_024,
         rules_max: 1_000,
         expression_bytes_max: 8_192,
+        touch_bytes: 256 << 10,
         console_backlog: 1_000,
         deliveries_in_flight: 16,
         sink_batch_records: 5_000,
@@ -114,6 +117,8 @@ const _: () = {
     let limits = limits();
     assert!(limits.lane_records_resume < limits.lane_records_max);
     assert!(limits.restart_backoff.as_millis() < limits.restart_backoff_max.as_millis());
+    // one more event of the longest texts still fits what a broker takes
+    assert!(limits.touch_bytes + 16_384 < limits.kafka_message_bytes);
     assert!(limits.poll_wait.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.drain_deadline.as_millis() < limits.commit_deadline.as_millis());
     assert!(limits.registry_backoff.as_millis() < limits.registry_backoff_max.as_millis());

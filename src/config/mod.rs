@@ -17,5 +17,6 @@ pub use registry::{Login, Registry};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
 pub use text::{Interpolated, Secret};
 pub use topology::{
-    Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Server, Topology, Webhook, Worker,
+    Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Pressure, Server, Topology, Webhook,
+    Worker,
 };

@@ -30,6 +30,8 @@ pub struct Topology {
     pub dedupe: Dedupe,
     /// when bad input stops the process
     pub poison: Poison,
+    /// when something is left out to keep up
+    pub pressure: Pressure,
     /// the HTTP server
     pub server: Server,
     /// the schema registry, where there is one
@@ -48,6 +50,7 @@ struct File {
     worker: Worker,
     dedupe: Dedupe,
     poison: Poison,
+    pressure: Pressure,
     server: Server,
     registry: Option<RegistryFile>,
     webhook: Vec<WebhookFile>,
@@ -168,6 +171,21 @@ impl Default for Poison {
     }
 }
 
+/// `[pressure]`: what explains and compares is left out while records wait too long.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pressure {
+    /// how long a record may have been on its topic when it is decided about before attributions
+    /// are left out, in seconds; twice that for shadows, four times for the model. 0: nothing is
+    pub wait_seconds: Spanned<u32>,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Pressure { wait_seconds: Spanned::new(0..0, 10) }
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -270,6 +288,7 @@ impl Topology {
             worker: file.worker,
             dedupe: file.dedupe,
             poison: file.poison,
+            pressure: file.pressure,
             server: file.server,
             registry,
             webhooks,
@@ -343,6 +362,7 @@ impl Checker<'_> {
         self.range("hours", &file.dedupe.hours, (1, 24 * 366), problems);
         self.range("share_percent", &file.poison.share_percent, (0.01, 100.0), problems);
         self.range("window", &file.poison.window, (100, 1_000_000), problems);
+        self.range("wait_seconds", &file.pressure.wait_seconds, (0, 86_400), problems);
         self.range("run", &file.poison.run, (1, 1_000_000), problems);
     }
 

@@ -10,6 +10,7 @@ mod input;
 mod position;
 mod slot;
 mod text;
+mod touch;
 
 pub use dead_letter::{Code, DeadLetter, FailedStage};
 pub use decision::{
@@ -23,3 +24,4 @@ pub use input::{
 pub use position::{Position, Topic};
 pub use slot::Slot;
 pub use text::{Date, Millis, Text};
+pub use touch::{Entity, Touch, TouchEvent, TouchedEntity};

@@ -55,6 +55,16 @@ impl Topic {
     pub const INPUTS: [Topic; 5] =
         [Topic::Labels, Topic::Disputes, Topic::Chats, Topic::Invoices, Topic::Transactions];
 
+    /// What the owner of a partition reads: the inputs, and what it escalated itself.
+    pub const READ: [Topic; 6] = [
+        Topic::Labels,
+        Topic::Disputes,
+        Topic::Chats,
+        Topic::Invoices,
+        Topic::Transactions,
+        Topic::Escalations,
+    ];
+
     /// The default name.
     pub fn name(self) -> &'static str {
         match self {

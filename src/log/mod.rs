@@ -159,6 +159,15 @@ pub trait Reader: Send {
     ) -> Result<i64, LogError>;
 }
 
+/// Reads several partitions as they grow, without being a member of a group. Only committed records.
+pub trait Follower: Send {
+    /// Waits at most `wait` for records and appends them to `into`.
+    ///
+    /// # Errors
+    /// When a partition cannot be read.
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Record>) -> Result<(), LogError>;
+}
+
 /// Which share of a group a consumer takes on a log that does not assign partitions by itself.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -202,6 +211,12 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When the log cannot be reached.
     fn reader(&self) -> Result<Box<dyn Reader>, LogError>;
+
+    /// A follower that begins at these positions.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn Follower>, LogError>;
 
     /// Number of partitions of a topic.
     ///
@@ -259,6 +274,23 @@ pub trait Log: Send + Sync {
             Some(offset) => Ok(offset),
             None => self.beginning(topic, partition),
         }
+    }
+
+    /// The same of many partitions, in their order.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn resume_all(&self, group: &str, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
+        let committed = self.committed_all(group, wanted)?;
+        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
+            let (topic, partition) = (*topic, *partition);
+            let offset = match committed {
+                Some(offset) => offset,
+                None => self.beginning(topic, partition)?,
+            };
+            Ok(Position { topic, partition, offset })
+        };
+        wanted.iter().zip(committed).map(position).collect()
     }
 
     /// Whether the group has committed everything that is on these topics now.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::codec::{Contract, EncodeError, Encoder};
+use crate::codec::{Contract, EncodeError, Encoder, TouchEncoder};
+use crate::config::limits;
 use crate::event::{
     Code, FailedStage, Kind, Millis, Outcome, OutcomeCount, Position, Rollup, RuleCount, Topic,
+    TouchEvent,
 };
 use crate::log::RecordBatch;
 
@@ -23,8 +25,21 @@ pub struct Batch {
     outcomes: BTreeMap<(i64, Kind, Outcome), i64>,
     rules: BTreeMap<(i64, Kind, String), i64>,
     tally: Tally,
+    /// what it did to entities, by partition of the input
+    touches: BTreeMap<u32, Touches>,
+    touch_bytes: usize,
     /// when its first record was taken up
     pub since: Option<Instant>,
+}
+
+/// Touches of one partition, encoded.
+#[derive(Debug, Default)]
+struct Touches {
+    /// events in `items`
+    count: usize,
+    items: Vec<u8>,
+    /// records that were full
+    full: Vec<(usize, Vec<u8>)>,
 }
 
 /// What a batch did, for metrics.
@@ -51,6 +66,12 @@ impl Batch {
         *self.tally.received.entry(position.topic).or_default() += 1;
     }
 
+    /// Notes that a record was read that asks for nothing: its position will be committed with the
+    /// batch.
+    pub fn read_back(&mut self, position: Position) {
+        self.positions.insert((position.topic, position.partition), position.offset + 1);
+    }
+
     /// Counts a decision and the rules that matched.
     pub fn decided<'a>(
         &mut self,
@@ -74,6 +95,33 @@ impl Batch {
         }
     }
 
+    /// Notes what an event did to entities other than its account.
+    ///
+    /// # Errors
+    /// When it does not fit its contract.
+    pub fn touched(
+        &mut self,
+        encoder: &mut TouchEncoder,
+        partition: u32,
+        event: &TouchEvent<'_>,
+    ) -> Result<(), EncodeError> {
+        let touches = self.touches.entry(partition).or_default();
+        if touches.items.len() >= limits().touch_bytes {
+            let count = std::mem::take(&mut touches.count);
+            touches.full.push((count, std::mem::take(&mut touches.items)));
+        }
+        let before = touches.items.len();
+        encoder.event(event, &mut touches.items)?;
+        touches.count += 1;
+        self.touch_bytes += touches.items.len() - before;
+        Ok(())
+    }
+
+    /// Bytes of everything it will send.
+    pub fn bytes(&self) -> usize {
+        self.records.bytes() + self.touch_bytes
+    }
+
     /// Counts an escalation.
     pub fn escalated(&mut self, kind: Kind) {
         *self.tally.escalations.entry(kind).or_default() += 1;
@@ -89,9 +137,9 @@ impl Batch {
         *self.tally.refused.entry((stage.name(), code.name())).or_default() += 1;
     }
 
-    /// Whether nothing was taken.
+    /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.taken == 0
+        self.positions.is_empty()
     }
 
     /// The positions to commit.
@@ -111,12 +159,21 @@ impl Batch {
         &self.tally
     }
 
-    /// Adds the roll-up of everything counted, in the lowest partition taken from, so that the
+    /// Adds the touches, each in the partition of its input, and the roll-up of everything counted, in the lowest partition taken from, so that the
     /// transaction carries a position of it.
     ///
     /// # Errors
     /// When the roll-up does not fit its contract.
     pub fn seal(&mut self, encoder: &mut Encoder, now: Millis) -> Result<(), EncodeError> {
+        for (partition, touches) in std::mem::take(&mut self.touches) {
+            let open = (touches.count, touches.items);
+            for (count, items) in touches.full.into_iter().chain([open]) {
+                self.records.push_with(Topic::Touches, partition, now.0, b"", |out| {
+                    encoder.encode_touch(partition, count, &items, out);
+                    Ok::<(), EncodeError>(())
+                })?;
+            }
+        }
         if self.outcomes.is_empty() {
             return Ok(());
         }

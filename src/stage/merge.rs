@@ -86,6 +86,11 @@ impl Lanes {
         self.turn = 0;
     }
 
+    /// Whether this partition is there.
+    pub fn has(&self, number: u32) -> bool {
+        self.partitions.iter().any(|partition| partition.number == number)
+    }
+
     /// Whether there is no partition.
     pub fn is_empty(&self) -> bool {
         self.partitions.is_empty()

@@ -10,8 +10,11 @@
 
 mod batch;
 mod committer;
+mod lag;
+mod listen;
 mod merge;
 mod poison;
+mod pressure;
 mod process;
 mod report;
 mod restore;
@@ -22,8 +25,10 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use lag::Progress;
 pub use merge::{Lanes, Merge};
 pub use poison::{PoisonLimits, TooMuchPoison};
+pub use pressure::Pressure;
 pub use supervise::{Stage, StageEnd, StageFailure};
 pub use watchdog::Watchdog;
 
@@ -60,6 +65,8 @@ pub struct Settings {
     pub horizon: Horizon,
     /// when bad input stops the process
     pub poison: PoisonLimits,
+    /// how long records may wait before something is left out; `None`: nothing ever is
+    pub pressure_wait: Option<Duration>,
     /// whether to go on where records that were decided about cannot be read any more
     pub accept_state_gap: bool,
     /// whether to end once every input was taken up to where it ended at the beginning
@@ -85,6 +92,10 @@ pub struct Context {
     pub faults: Faults,
     /// looks after commits that hang
     pub watchdog: Watchdog,
+    /// where the workers are
+    pub progress: Progress,
+    /// what is left out while records wait too long
+    pub pressure: Pressure,
 }
 
 #[cfg(test)]

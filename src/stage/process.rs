@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use crate::codec::{
-    Contract, DecodeError, Decoder, EncodeError, Encoder, Refusal, RegistryError, dead_letter,
+    Contract, DecodeError, Decoder, EncodeError, Encoder, OwnError, Refusal, RegistryError,
+    TouchEncoder, dead_letter, decode_own,
 };
-use crate::event::{Code, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic};
+use crate::event::{
+    Code, Escalation, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic, TouchEvent,
+};
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
 use crate::score::{Case, Engine};
@@ -51,12 +54,15 @@ pub struct Processor {
     decoder: Arc<Decoder>,
     engine: Engine,
     encoder: Encoder,
+    touches: TouchEncoder,
     features: Features,
     horizon: Horizon,
     faults: Faults,
     states: HashMap<u32, State>,
     /// what every decision says of how it was made
     degraded: Vec<Text<'static>>,
+    /// how many of those are what pressure leaves out
+    left_out: usize,
 }
 
 impl Processor {
@@ -71,11 +77,13 @@ impl Processor {
             decoder,
             engine,
             encoder: Encoder::of_process(),
+            touches: TouchEncoder::default(),
             features: Features::default(),
             horizon,
             faults,
             states: HashMap::new(),
             degraded: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -102,7 +110,17 @@ impl Processor {
     pub fn degrade(&mut self, how: &'static str) {
         let how = Text::from(how);
         if !self.degraded.contains(&how) {
-            self.degraded.push(how);
+            // before what pressure leaves out, which changes
+            self.degraded.insert(self.degraded.len() - self.left_out, how);
+        }
+    }
+
+    /// What pressure leaves out from now on; every decision says so.
+    pub fn leave_out(&mut self, steps: &[&'static str]) {
+        if self.left_out != steps.len() {
+            self.degraded.truncate(self.degraded.len() - self.left_out);
+            self.degraded.extend(steps.iter().map(|step| Text::from(*step)));
+            self.left_out = steps.len();
         }
     }
 
@@ -125,6 +143,25 @@ impl Processor {
             Ok(state.apply(key(record), &decoded.event, record.payload(), horizon))
         }))
         .unwrap_or_else(|_| Err(panicked(position).into()))
+    }
+
+    /// Remembers an escalation that the owner of its account reads back.
+    ///
+    /// # Errors
+    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
+    pub fn recall(&mut self, record: &Record) -> Result<(), RegistryError> {
+        match decode_own::<Escalation<'_>>(Contract::Escalation, record.payload()) {
+            Ok(escalation) => {
+                let state = self.states.entry(record.position.partition).or_default();
+                state.account(key(record)).escalated(escalation.created_at);
+                Ok(())
+            }
+            Err(OwnError::Unavailable(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(position = %record.position, %error, "unreadable escalation");
+                Ok(())
+            }
+        }
     }
 
     /// Processes a record into the batch. `poisoned`: it panicked in an earlier life.
@@ -170,6 +207,9 @@ impl Processor {
             Seen::New if event.kind() == Kind::Label => Ok(Fate::Labelled),
             Seen::New => {
                 self.features.after(account, time);
+                if let Some(touch) = TouchEvent::of(event, key(record)) {
+                    batch.touched(&mut self.touches, record.position.partition, &touch)?;
+                }
                 self.decide(record, event, decoded.schema_id, now, batch)?;
                 Ok(Fate::Decided)
             }

@@ -1,44 +1,40 @@
 //! What a worker has done, as metrics: flushed once a batch, nothing per record but two stores.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 
 use super::committer::Committed;
+use super::lag::{Place, Progress};
 use crate::event::{Millis, Position, Topic};
-use crate::log::Log;
+use crate::log::Record;
 use crate::state::State;
 use crate::telemetry::metric;
 
-/// How often lag and memory are measured.
-const MEASURE: Duration = Duration::from_secs(1);
+/// How often memory is measured, and lag is told of at least.
+const MEASURE: Duration = Duration::from_millis(500);
 /// How often the memory of all accounts is added up, which takes a walk over them.
 const WEIGH: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Clone, Copy)]
-struct Input {
-    next: i64,
-    last_time: Option<Millis>,
-}
-
 /// Reports for one worker.
 pub struct Reporter {
-    log: Arc<dyn Log>,
-    worker: String,
-    inputs: HashMap<(Topic, u32), Input>,
+    progress: Progress,
+    worker: u32,
+    inputs: HashMap<(Topic, u32), Place>,
+    first_assignment: bool,
     measured: Instant,
     weighed: Option<Instant>,
 }
 
 impl Reporter {
     /// A reporter that has nothing to say yet.
-    pub fn new(log: Arc<dyn Log>, worker: u32) -> Reporter {
+    pub fn new(progress: Progress, worker: u32) -> Reporter {
         Reporter {
-            log,
-            worker: worker.to_string(),
+            progress,
+            worker,
             inputs: HashMap::new(),
+            first_assignment: true,
             measured: Instant::now(),
             weighed: None,
         }
@@ -47,23 +43,36 @@ impl Reporter {
     /// Partitions were restored and begin here.
     pub fn assigned(&mut self, starts: &[Position], took: Duration) {
         histogram!(metric::RESTORE_SECONDS).record(took.as_secs_f64());
-        for start in starts {
-            let input = Input { next: start.offset, last_time: None };
-            self.inputs.insert((start.topic, start.partition), input);
+        if std::mem::take(&mut self.first_assignment) {
+            // what an earlier life had is somebody else's, or comes now
+            self.progress.forget(self.worker, None);
         }
+        for start in starts {
+            let place =
+                Place { worker: self.worker, next: start.offset, event_time: None, written: None };
+            self.inputs.insert((start.topic, start.partition), place);
+        }
+        self.publish();
     }
 
     /// A partition was given up.
     pub fn revoked(&mut self, partition: u32) {
         self.inputs.retain(|(_, of), _| *of != partition);
+        self.progress.forget(self.worker, Some(partition));
     }
 
     /// A record was taken.
-    pub fn took(&mut self, position: Position, time: Millis) {
-        if let Some(input) = self.inputs.get_mut(&(position.topic, position.partition)) {
-            input.next = position.offset + 1;
-            input.last_time = (time.0 != i64::MIN).then_some(time);
+    pub fn took(&mut self, record: &Record, time: Millis) {
+        let position = record.position;
+        if let Some(place) = self.inputs.get_mut(&(position.topic, position.partition)) {
+            place.next = position.offset + 1;
+            place.event_time = (time.0 != i64::MIN).then_some(time);
+            place.written = Some(Millis(record.timestamp_ms));
         }
+    }
+
+    fn publish(&self) {
+        self.progress.put(self.inputs.iter().map(|(key, place)| (*key, *place)));
     }
 
     /// A batch was committed.
@@ -92,49 +101,23 @@ impl Reporter {
         }
     }
 
-    /// Measures lag and memory, now and then, whether or not anything is committed.
-    pub fn look(&mut self, states: &HashMap<u32, State>, now_ms: i64) {
+    /// Tells where the worker is and measures memory, now and then, whether or not anything is
+    /// committed.
+    pub fn look(&mut self, states: &HashMap<u32, State>) {
         if self.measured.elapsed() >= MEASURE {
             self.measured = Instant::now();
-            self.measure(now_ms);
+            self.publish();
             self.weigh(states);
-        }
-    }
-
-    /// Lag, measured by weir itself: where the log ends, less where this worker is.
-    fn measure(&self, now_ms: i64) {
-        let mut by_topic: HashMap<Topic, (i64, Option<Millis>)> = HashMap::new();
-        for ((topic, partition), input) in &self.inputs {
-            let Ok(end) = self.log.end(*topic, *partition) else {
-                continue;
-            };
-            let behind = (end - input.next).max(0);
-            let (total, oldest) = by_topic.entry(*topic).or_default();
-            *total += behind;
-            if behind > 0 {
-                *oldest = match (*oldest, input.last_time) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-            }
-        }
-        for (topic, (records, oldest)) in by_topic {
-            let seconds = oldest.map_or(0.0, |oldest| (now_ms - oldest.0).max(0) as f64 / 1e3);
-            let worker = || self.worker.clone();
-            let lag = gauge!(metric::LAG_RECORDS, "worker" => worker(), "topic" => topic.name());
-            lag.set(records as f64);
-            let lag = gauge!(metric::LAG_SECONDS, "worker" => worker(), "topic" => topic.name());
-            lag.set(seconds);
         }
     }
 
     fn weigh(&mut self, states: &HashMap<u32, State>) {
         let accounts: usize = states.values().map(State::len).sum();
-        gauge!(metric::ACCOUNTS, "worker" => self.worker.clone()).set(accounts as f64);
+        gauge!(metric::ACCOUNTS, "worker" => self.worker.to_string()).set(accounts as f64);
         if self.weighed.is_none_or(|weighed| weighed.elapsed() >= WEIGH) {
             self.weighed = Some(Instant::now());
             let bytes: usize = states.values().map(State::bytes).sum();
-            gauge!(metric::STATE_BYTES, "worker" => self.worker.clone()).set(bytes as f64);
+            gauge!(metric::STATE_BYTES, "worker" => self.worker.to_string()).set(bytes as f64);
         }
     }
 }

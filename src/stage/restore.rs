@@ -71,6 +71,11 @@ pub fn restore(
                 restored.skipped += 1;
                 return Ok(());
             }
+            if record.position.topic == Topic::Escalations {
+                processor.recall(record)?;
+                restored.applied += 1;
+                return Ok(());
+            }
             match processor.remember(record) {
                 Ok(_) => restored.applied += 1,
                 Err(DecodeError::Unavailable(error)) => return Err(error.into()),

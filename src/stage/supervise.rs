@@ -1,6 +1,7 @@
 //! Lives of workers: started again after a crash, ended for good when that would do harm.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use metrics::counter;
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::Processor;
 use super::worker::{Crash, Ended, Life};
-use super::{Context, Settings};
+use super::{Context, Settings, lag, listen};
 use crate::config::{Problems, limits};
 use crate::event::Position;
 use crate::log::LogError;
 use crate::score::{Engine, RuleSet};
-use crate::telemetry::{Part, metric};
+use crate::telemetry::{Part, Stop, metric};
 
 /// How the stage ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,9 @@ pub enum StageFailure {
 /// Running workers.
 #[derive(Debug)]
 pub struct Stage {
+    /// measures lag, and listens to what every process hears
+    aside: [JoinHandle<()>; 2],
+    aside_stop: Stop,
     workers: Vec<JoinHandle<Result<StageEnd, StageFailure>>>,
 }
 
@@ -78,6 +82,21 @@ impl Stage {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(context: &Context, settings: &Settings) -> Result<Stage, StageFailure> {
+        let pressure = settings.pressure_wait.map(|wait| (context.pressure.clone(), wait));
+        let aside_stop = Stop::default();
+        let lag = lag::start(
+            Arc::clone(&context.log),
+            context.progress.clone(),
+            context.clock.clone(),
+            aside_stop.clone(),
+            pressure,
+        );
+        let listen =
+            listen::start(Arc::clone(&context.log), context.clock.clone(), aside_stop.clone());
+        let (Ok(lag), Ok(listen)) = (lag, listen) else {
+            aside_stop.stop();
+            return Err(StageFailure::Lost(0));
+        };
         let mut workers = Vec::new();
         for index in 0..settings.workers {
             let part = context.health.part(format!("worker-{index}"));
@@ -99,7 +118,7 @@ impl Stage {
                 .map_err(|_| StageFailure::Lost(index))?;
             workers.push(worker);
         }
-        Ok(Stage { workers })
+        Ok(Stage { aside: [lag, listen], aside_stop, workers })
     }
 
     /// Whether all workers have ended.
@@ -120,6 +139,12 @@ impl Stage {
                 Ok(Ok(StageEnd::Drained)) => end = StageEnd::Drained,
                 Ok(Err(failure)) => failed = failed.or(Some(failure)),
                 Err(_) => failed = failed.or(Some(StageFailure::Lost(index))),
+            }
+        }
+        self.aside_stop.stop();
+        for aside in self.aside {
+            if aside.join().is_err() {
+                tracing::error!("a thread that measures or listens panicked");
             }
         }
         failed.map_or(Ok(end), Err)
@@ -203,7 +228,7 @@ fn live(
 ) -> Result<Result<Ended, Crash>, StageFailure> {
     let rules = RuleSet::load(&context.rules).map_err(StageFailure::Rules)?;
     let processor = Processor::new(
-        std::sync::Arc::clone(&context.decoder),
+        Arc::clone(&context.decoder),
         Engine::new(rules),
         settings.horizon,
         context.faults.clone(),

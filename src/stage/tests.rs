@@ -68,6 +68,7 @@ fn settings() -> Settings {
         merge: Merge::Strict,
         horizon: Horizon::default(),
         poison: PoisonLimits { share: 0.5, window: 1_000, run: 100 },
+        pressure_wait: None,
         accept_state_gap: false,
         until_end: true,
     }
@@ -83,6 +84,8 @@ fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
         stop: Stop::default(),
         faults,
         watchdog: Watchdog::default(),
+        progress: Progress::default(),
+        pressure: Pressure::default(),
     }
 }
 

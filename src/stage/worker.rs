@@ -128,7 +128,7 @@ impl<'a> Life<'a> {
     ) -> Result<Life<'a>, LogError> {
         let member =
             Member { group: settings.group.clone(), index, count: settings.workers.max(1) };
-        let consumer = context.log.consumer(&member, &Topic::INPUTS)?;
+        let consumer = context.log.consumer(&member, &Topic::READ)?;
         // the producer comes before any committed position is read: it ends what an earlier life
         // has left open
         let means = Means {
@@ -156,7 +156,7 @@ impl<'a> Life<'a> {
             last_commit: Instant::now(),
             fetched: Vec::new(),
             starved: true,
-            reporter: Reporter::new(Arc::clone(&context.log), index),
+            reporter: Reporter::new(context.progress.clone(), index),
         })
     }
 
@@ -176,6 +176,9 @@ impl<'a> Life<'a> {
             };
             if let Some(ended) = ended {
                 self.drain()?;
+                if ended == Ended::AtEnd {
+                    self.read_back()?;
+                }
                 return Ok(ended);
             }
             match self.consumer.poll(self.poll_wait(), &mut self.fetched)? {
@@ -188,7 +191,7 @@ impl<'a> Life<'a> {
             }
             self.process_some()?;
             self.commit_if_due()?;
-            self.reporter.look(self.processor.states(), self.context.clock.now_ms());
+            self.reporter.look(self.processor.states());
         }
     }
 
@@ -211,6 +214,14 @@ impl<'a> Life<'a> {
 
     fn queue(&mut self) -> Result<(), RegistryError> {
         for record in self.fetched.drain(..) {
+            if record.position.topic == Topic::Escalations {
+                // one of a partition that was given up meanwhile is its next owner's
+                if self.lanes.has(record.position.partition) {
+                    self.processor.recall(&record)?;
+                    self.batch.read_back(record.position);
+                }
+                continue;
+            }
             let time = self.processor.event_time(&record)?;
             self.lanes.push(record, time);
         }
@@ -228,6 +239,7 @@ impl<'a> Life<'a> {
     fn process_some(&mut self) -> Result<(), Crash> {
         let now = Millis(self.context.clock.now_ms());
         let instant = Instant::now();
+        self.processor.leave_out(self.context.pressure.left_out());
         self.starved = false;
         for _ in 0..STRIDE {
             if self.batch_is_full() {
@@ -240,7 +252,7 @@ impl<'a> Life<'a> {
             let poisoned = self.panicked.contains(&record.position);
             let fate = self.processor.process(&record, poisoned, now, &mut self.batch)?;
             self.gauge.count(record.position, fate == Fate::Refused)?;
-            self.reporter.took(record.position, time);
+            self.reporter.took(&record, time);
         }
         self.lanes.rotate();
         Ok(())
@@ -248,7 +260,7 @@ impl<'a> Life<'a> {
 
     fn batch_is_full(&self) -> bool {
         self.batch.taken >= self.settings.batch_records_max
-            || self.batch.records.bytes() >= self.settings.batch_bytes_max
+            || self.batch.bytes() >= self.settings.batch_bytes_max
     }
 
     fn commit_if_due(&mut self) -> Result<(), Crash> {
@@ -320,15 +332,33 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// Reads what was escalated last, so that a state at the end of the input is always the same.
+    fn read_back(&mut self) -> Result<(), Crash> {
+        let deadline = Instant::now() + limits().drain_deadline;
+        let log = Arc::clone(&self.context.log);
+        while Instant::now() < deadline
+            && !log.caught_up(&self.settings.group, &[Topic::Escalations])?
+        {
+            if let Polled::Revoked { partitions, lost } =
+                self.consumer.poll(limits().poll_wait, &mut self.fetched)?
+            {
+                return self.revoked(&partitions, lost);
+            }
+            self.queue()?;
+            self.drain()?;
+        }
+        Ok(())
+    }
+
     /// Takes partitions over: their state is kept or restored before the first record is polled.
     fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
         let started = Instant::now();
         self.membership = self.consumer.membership();
         let wanted: Vec<(Topic, u32)> = partitions
             .iter()
-            .flat_map(|partition| Topic::INPUTS.map(|topic| (topic, *partition)))
+            .flat_map(|partition| Topic::READ.map(|topic| (topic, *partition)))
             .collect();
-        let starts = self.starts(&wanted)?;
+        let starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
         let ends = self.context.log.ends(&wanted)?;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
@@ -340,7 +370,9 @@ impl<'a> Life<'a> {
             }
             let mut inputs = Vec::new();
             for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
-                inputs.push((start.topic, start.offset, *end));
+                if start.topic != Topic::Escalations {
+                    inputs.push((start.topic, start.offset, *end));
+                }
                 self.positions.insert((start.topic, partition), start.offset);
             }
             self.lanes.add(partition, &inputs);
@@ -350,24 +382,11 @@ impl<'a> Life<'a> {
             self.processor.forget(partition);
         }
         self.consumer.start(&starts)?;
-        self.reporter.assigned(&starts, started.elapsed());
+        let inputs: Vec<Position> =
+            starts.iter().filter(|start| start.topic != Topic::Escalations).copied().collect();
+        self.reporter.assigned(&inputs, started.elapsed());
         self.part.ready();
         Ok(())
-    }
-
-    /// Where these inputs go on: the group's committed positions, else the oldest records.
-    fn starts(&self, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
-        let log = &self.context.log;
-        let committed = log.committed_all(&self.settings.group, wanted)?;
-        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
-            let (topic, partition) = (*topic, *partition);
-            let offset = match committed {
-                Some(offset) => offset,
-                None => log.beginning(topic, partition)?,
-            };
-            Ok(Position { topic, partition, offset })
-        };
-        wanted.iter().zip(committed).map(position).collect()
     }
 
     fn restore(&mut self, partition: u32, committed: &[Position]) -> Result<(), Crash> {
@@ -409,7 +428,7 @@ impl<'a> Life<'a> {
         for partition in partitions.iter().copied() {
             self.lanes.remove(partition);
             self.reporter.revoked(partition);
-            let positions: Vec<Position> = Topic::INPUTS
+            let positions: Vec<Position> = Topic::READ
                 .iter()
                 .filter_map(|topic| {
                     let offset = self.positions.remove(&(*topic, partition))?;

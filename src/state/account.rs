@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::dedupe::{Horizon, Ring, Seen};
 use super::windows::Series;
-use crate::event::{Event, Kind, TransactionStatus, Verdict};
+use crate::event::{Event, Kind, Millis, TransactionStatus, Verdict};
 
 /// Subjects (payments, disputes, …) remembered per section, so that each is counted once however
 /// many steps of it arrive.
@@ -89,6 +89,16 @@ fn counted_in(event: &Event<'_>) -> ([bool; SERIES_MAX], i64) {
 pub struct Account {
     // boxed: most accounts have one or two
     sections: [Option<Box<Section>>; 5],
+    decided_before: DecidedBefore,
+}
+
+/// What was escalated of an account, as its owner reads it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DecidedBefore {
+    /// escalations so far
+    pub escalations: u64,
+    /// when the latest was made
+    pub latest: Option<Millis>,
 }
 
 impl Account {
@@ -102,6 +112,18 @@ impl Account {
             section.apply(event);
         }
         seen
+    }
+
+    /// Remembers an escalation of the account.
+    pub fn escalated(&mut self, created_at: Millis) {
+        let before = &mut self.decided_before;
+        before.escalations += 1;
+        before.latest = before.latest.max(Some(created_at));
+    }
+
+    /// What was escalated of it.
+    pub fn decided_before(&self) -> DecidedBefore {
+        self.decided_before
     }
 
     /// Whether and how an event was seen before, without applying it.

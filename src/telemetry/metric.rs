@@ -52,6 +52,11 @@ metrics! {
     RESTARTS = "weir_worker_restarts_total", Counter, ["reason"], "Workers that gave up and started again";
     LAG_RECORDS = "weir_lag_records", Gauge, ["worker", "topic"], "Input records not yet decided about, of the partitions owned here";
     LAG_SECONDS = "weir_lag_seconds", Gauge, ["worker", "topic"], "Age of the event decided about last, where more are waiting";
+    LAG_WAIT_SECONDS = "weir_lag_wait_seconds", Gauge, ["worker", "topic"], "How long the record decided about last was on its topic, where more are waiting";
+    PRESSURE = "weir_pressure_steps", Gauge, [], "Steps of what is left out to keep up: 1 attributions, 2 shadows, 3 the model";
+    HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";
+    TOUCHED = "weir_touched_events_total", Counter, [], "Events in the touches read";
+    TOUCH_AGE_SECONDS = "weir_touch_age_seconds", Histogram, [], "From a touch being written to its being read here";
     ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
     STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
     RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";

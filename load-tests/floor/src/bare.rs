@@ -65,7 +65,7 @@ pub struct Loop {
     #[arg(long, default_value_t = 4 << 20)]
     batch_bytes_max: usize,
     /// Fetched ahead, in KiB
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = 16_384)]
     queued_kbytes: u32,
     /// A setting of the consumer, as librdkafka calls it
     #[arg(long, value_name = "NAME=VALUE")]
@@ -175,7 +175,11 @@ impl Turn<'_> {
     fn turn(mut self) -> Result<Report, Failure> {
         let mut strides = 0;
         while self.ended < self.partitions || self.batch.taken > 0 || self.committer.is_busy() {
-            let polled = self.consumer.poll(self.patience());
+            // whatever is there is taken without a wait; a wait, however it ends, is followed by a
+            // look at the clock, or a trickle of records would put a commit off
+            let wait = if strides == 0 { self.patience() } else { Duration::ZERO };
+            let polled = self.consumer.poll(wait);
+            strides += 1;
             let idle = polled.is_none();
             match polled {
                 Some(Ok(message)) => self.take(&message)?,
@@ -183,7 +187,6 @@ impl Turn<'_> {
                 Some(Err(error)) => check(error)?,
                 None => {}
             }
-            strides += 1;
             if idle || strides >= STRIDE || self.is_full() {
                 strides = 0;
                 self.tend()?;

@@ -19,6 +19,8 @@ use crate::{Failure, Place, wire};
 const WHAT: &str = "template";
 /// Consecutive decisions taken at a time.
 const RUN: usize = 100;
+/// Bytes of one touch record at the most, well below what a broker takes.
+const TOUCH_BYTES_MAX: usize = 256 << 10;
 /// Touch records kept to choose from.
 const TOUCHES_MAX: usize = 1_000;
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -251,11 +253,13 @@ impl Template {
         let Taped { key, payload, .. } = self.tape.get(touch);
         for partition in 0..batch.taken_of.len() {
             let taken = batch.taken_of[partition];
-            let bytes = (self.touch_bytes_per_event * taken as f64) as usize;
-            if bytes > 0 {
+            let mut left = (self.touch_bytes_per_event * taken as f64) as usize;
+            while left > 0 && !payload.is_empty() {
+                let bytes = left.min(TOUCH_BYTES_MAX);
                 self.touched.clear();
                 self.touched.extend(payload.iter().cycle().take(bytes));
                 batch.push(TOUCHES, partition as i32, now_ms, key, &self.touched);
+                left -= bytes;
             }
         }
     }

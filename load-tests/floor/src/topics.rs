@@ -70,7 +70,11 @@ impl Topics {
             .map(|(name, partitions)| {
                 let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
                 let compact = name.ends_with("weir.fired") || *name == control;
-                topic.set("cleanup.policy", if compact { "compact" } else { "delete" })
+                let topic = topic.set("cleanup.policy", if compact { "compact" } else { "delete" });
+                let input =
+                    INPUTS.iter().any(|input| *name == format!("{}{input}", self.place.prefix));
+                // as weir makes its inputs
+                if input { topic.set("message.timestamp.type", "LogAppendTime") } else { topic }
             })
             .collect();
         create(&admin, &topics)?;

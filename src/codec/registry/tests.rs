@@ -391,6 +391,8 @@ fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn c
         stop: crate::telemetry::Stop::default(),
         faults: crate::log::faults::Faults::default(),
         watchdog: crate::stage::Watchdog::default(),
+        progress: crate::stage::Progress::default(),
+        pressure: crate::stage::Pressure::default(),
     };
     let settings = Settings {
         group: stage::GROUP.into(),
@@ -403,6 +405,7 @@ fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn c
         merge: Merge::Strict,
         horizon: crate::state::Horizon::default(),
         poison: PoisonLimits { share: 0.5, window: 1_000, run: 100 },
+        pressure_wait: None,
         accept_state_gap: false,
         until_end: true,
     };

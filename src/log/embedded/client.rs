@@ -10,7 +10,8 @@ use super::{body, keys};
 use crate::event::{Position, Topic};
 use crate::log::faults::{Faults, Step};
 use crate::log::{
-    Appender, Consumer, LogError, Membership, Polled, Producer, Reader, Record, RecordBatch,
+    Appender, Consumer, Follower, LogError, Membership, Polled, Producer, Reader, Record,
+    RecordBatch,
 };
 
 /// Bytes of records in one stored batch: what a reader has to take up at once.
@@ -87,6 +88,38 @@ impl Reader for EmbeddedReader {
             Ok(bytes < bytes_max && first.offset + count < to)
         })?;
         Ok(next)
+    }
+}
+
+pub(super) struct EmbeddedFollower {
+    reader: EmbeddedReader,
+    database: Database,
+    positions: BTreeMap<(Topic, u32), i64>,
+}
+
+impl EmbeddedFollower {
+    pub(super) fn new(database: Database, from: &[Position]) -> Result<EmbeddedFollower, LogError> {
+        let position = |p: &Position| ((p.topic, p.partition), p.offset);
+        Ok(EmbeddedFollower {
+            reader: EmbeddedReader::new(&database)?,
+            database,
+            positions: from.iter().map(position).collect(),
+        })
+    }
+}
+
+impl Follower for EmbeddedFollower {
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Record>) -> Result<(), LogError> {
+        let positions = &self.positions;
+        self.database.ends().wait(wait, |ends| {
+            positions.iter().any(|(key, next)| ends.get(key).is_some_and(|end| end > next))
+        });
+        for ((topic, partition), next) in &mut self.positions {
+            let end = self.database.ends().get(*topic, *partition);
+            let from = Position { topic: *topic, partition: *partition, offset: *next };
+            *next = self.reader.read(from, end, FETCH_BYTES, into)?;
+        }
+        Ok(())
     }
 }
 

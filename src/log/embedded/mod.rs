@@ -22,8 +22,8 @@ use rusqlite::OptionalExtension;
 pub use database::{Database, Options, Work};
 
 use super::faults::Faults;
-use super::{Appender, Consumer, Log, LogError, Member, Producer, Reader};
-use crate::event::Topic;
+use super::{Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader};
+use crate::event::{Position, Topic};
 
 /// The embedded log of one data folder.
 #[derive(Clone, Debug)]
@@ -104,6 +104,10 @@ impl Log for EmbeddedLog {
 
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
         Ok(Box::new(client::EmbeddedReader::new(&self.database)?))
+    }
+
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn Follower>, LogError> {
+        Ok(Box::new(client::EmbeddedFollower::new(self.database.clone(), from)?))
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, LogError> {

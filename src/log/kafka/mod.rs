@@ -37,9 +37,9 @@ pub use self::topics::{TopicPlan, TopicReport};
 use self::consumer::KafkaConsumer;
 use self::context::ReaderContext;
 use self::producer::{KafkaAppender, KafkaProducer};
-use self::reader::KafkaReader;
+use self::reader::{KafkaFollower, KafkaReader};
 use self::settings::{Names, Settings};
-use super::{Appender, Consumer, Log, LogError, Member, Producer, Reader};
+use super::{Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader};
 use crate::config::{Kafka, limits};
 use crate::event::{Position, Topic};
 
@@ -54,6 +54,8 @@ pub struct KafkaLog {
     asker: Asker,
     /// ask for committed positions, one client a group
     groups: Mutex<HashMap<String, Asker>>,
+    /// looks whether records are left before an end
+    looker: Mutex<Option<KafkaReader>>,
 }
 
 impl std::fmt::Debug for KafkaLog {
@@ -82,6 +84,7 @@ impl KafkaLog {
             partitions: counts.into_iter().filter_map(|(t, n)| Some((t, n?))).collect(),
             asker: Arc::new(asker),
             groups: Mutex::default(),
+            looker: Mutex::default(),
         })
     }
 
@@ -169,6 +172,10 @@ impl Log for KafkaLog {
         Ok(Box::new(KafkaReader::new(&self.settings, Arc::clone(&self.names))?))
     }
 
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn Follower>, LogError> {
+        Ok(Box::new(KafkaFollower::new(&self.settings, Arc::clone(&self.names), from)?))
+    }
+
     fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
         self.partitions.get(&topic).copied().ok_or_else(|| LogError::Topics {
             problems: vec![format!("{} is missing", self.names.of(topic))],
@@ -235,7 +242,7 @@ impl Log for KafkaLog {
         }
         let committed = self.committed_all(group, &wanted)?;
         let ends = self.stable_ends(&wanted)?;
-        let mut reader: Option<Box<dyn Reader>> = None;
+        let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
         for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
             let offset = match committed {
                 Some(offset) => offset,
@@ -244,12 +251,12 @@ impl Log for KafkaLog {
             if offset >= end {
                 continue;
             }
-            let reader = match &mut reader {
-                Some(reader) => reader,
-                None => reader.insert(self.reader()?),
+            let looker = match looker.as_mut() {
+                Some(looker) => looker,
+                None => looker.insert(KafkaReader::new(&self.settings, Arc::clone(&self.names))?),
             };
             let mut records = Vec::new();
-            reader.read(Position { topic, partition, offset }, end, 1, &mut records)?;
+            looker.read(Position { topic, partition, offset }, end, 1, &mut records)?;
             if !records.is_empty() {
                 return Ok(false);
             }

@@ -13,10 +13,12 @@ use super::context::{ReaderContext, Talk};
 use super::settings::{Names, Settings};
 use crate::config::limits;
 use crate::event::Position;
-use crate::log::{LogError, Reader, Record};
+use crate::log::{Follower, LogError, Reader, Record};
 
 /// Name of the group that readers would have if they joined one.
 const GROUP: &str = "weir.reader";
+/// Records that one poll of a follower brings at most.
+const FOLLOWED_MAX: usize = 1_024;
 /// How long one wait for records lasts.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -97,7 +99,11 @@ impl Reader for KafkaReader {
                     self.at = Some(Position { offset: next, ..from });
                     return Ok(next);
                 }
-                Some(Err(error)) => self.check(&error)?,
+                Some(Err(error)) => {
+                    self.at = None;
+                    check(&error)?;
+                    self.at = Some(Position { offset: next, ..from });
+                }
                 None if Instant::now() >= deadline => {
                     self.at = None;
                     let told = self.consumer.context().talk.last_error(Duration::from_secs(10));
@@ -117,26 +123,62 @@ impl Reader for KafkaReader {
     }
 }
 
-impl KafkaReader {
-    fn check(&mut self, error: &KafkaError) -> Result<(), LogError> {
-        match (error, error.rdkafka_error_code()) {
-            (KafkaError::MessageConsumptionFatal(_), _)
-            | (
-                _,
-                Some(
-                    RDKafkaErrorCode::AutoOffsetReset
-                    | RDKafkaErrorCode::OffsetOutOfRange
-                    | RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::UnknownPartition
-                    | RDKafkaErrorCode::TopicAuthorizationFailed,
-                ),
-            ) => {
-                self.at = None;
-                Err(super::failed("read a partition", error))
+/// Follows several partitions as they grow.
+pub(super) struct KafkaFollower {
+    consumer: BaseConsumer<ReaderContext>,
+    names: Arc<Names>,
+}
+
+impl KafkaFollower {
+    pub(super) fn new(
+        settings: &Settings,
+        names: Arc<Names>,
+        from: &[Position],
+    ) -> Result<KafkaFollower, LogError> {
+        let consumer = client(settings, &names.group(GROUP))?;
+        let list = super::list(&names, from)?;
+        consumer.assign(&list).map_err(|error| super::failed("follow partitions", &error))?;
+        Ok(KafkaFollower { consumer, names })
+    }
+}
+
+impl Follower for KafkaFollower {
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Record>) -> Result<(), LogError> {
+        let (before, mut wait) = (into.len(), wait.max(Duration::from_millis(1)));
+        while into.len() - before < FOLLOWED_MAX {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let topic = self.names.topic(message.topic());
+                    if let (Some(topic), Ok(partition)) = (topic, message.partition().try_into()) {
+                        into.push(record(&message, topic, partition));
+                    }
+                }
+                Some(Err(error)) => check(&error)?,
+                None => break,
             }
-            // the rest passes by itself, or the deadline does
-            _ => Ok(()),
+            wait = Duration::ZERO;
         }
+        Ok(())
+    }
+}
+
+/// Errors that do not pass by themselves.
+fn check(error: &KafkaError) -> Result<(), LogError> {
+    let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+    let lasting = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    );
+    match fatal || lasting {
+        true => Err(super::failed("read a partition", error)),
+        // the rest passes, or the deadline does
+        false => Ok(()),
     }
 }

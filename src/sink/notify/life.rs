@@ -122,7 +122,7 @@ impl<'a> Life<'a> {
             match self.consumer.poll(wait, &mut self.fetched)? {
                 Polled::Records => self.queue(),
                 Polled::Assigned(partitions) => self.assigned(&partitions)?,
-                Polled::Revoked { lost, .. } => self.revoked(lost)?,
+                Polled::Revoked { partitions, lost } => self.revoked(&partitions, lost)?,
             }
             self.take()?;
             self.hear(Instant::now());
@@ -325,12 +325,17 @@ impl<'a> Life<'a> {
     }
 
     /// What has ended is committed; what has not is cancelled and is the next owner's.
-    fn revoked(&mut self, lost: bool) -> Result<(), Crash> {
+    fn revoked(&mut self, partitions: &[u32], lost: bool) -> Result<(), Crash> {
         self.hear(Instant::now());
         if !lost {
             self.settle()?;
         }
         self.consumer.release();
+        if self.fetched_to.keys().any(|owned| !partitions.contains(owned)) {
+            // attempts of both kinds are under way together: the next life begins with what is left
+            let reason = "some of its partitions went to another process".to_owned();
+            return Err(LogError::Kafka { doing: "go on with all deliveries", reason }.into());
+        }
         self.channels = Channels::start(&self.context.runtime, self.targets, self.seed);
         self.ledger = Ledger::default();
         self.ends.clear();
@@ -347,12 +352,13 @@ impl<'a> Life<'a> {
             return;
         }
         self.measured = Instant::now();
-        let mut waiting: i64 = 0;
-        for (partition, next) in &self.fetched_to {
-            if let Ok(end) = self.context.log.end(Topic::Escalations, *partition) {
-                waiting += (end - next).max(0);
-            }
-        }
+        let owned: Vec<(Topic, u32)> =
+            self.fetched_to.keys().map(|partition| (Topic::Escalations, *partition)).collect();
+        let Ok(ends) = self.context.log.ends(&owned) else {
+            return;
+        };
+        let waiting: i64 =
+            ends.iter().zip(self.fetched_to.values()).map(|(end, next)| (end - next).max(0)).sum();
         let backlog: usize = self.backlog.values().map(VecDeque::len).sum();
         for (name, pending) in self.channels.pending() {
             let lag = waiting as f64 + (backlog + pending) as f64;

@@ -1,5 +1,6 @@
 //! The store sink: from the output topics into the store, positions committed once stored.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use crate::telemetry::{Health, Part, Stop, metric};
 pub const GROUP: &str = "weir.store";
 const TOPICS: [Topic; 3] = [Topic::Decisions, Topic::Escalations, Topic::Rollups];
 const SINK: &str = "store";
+/// How often lag is measured.
+const LAG_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the store sink ended for good.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +121,7 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
     let mut consumer = log.consumer(&member, &TOPICS)?;
     let mut records = Vec::new();
     let mut deadline = None;
+    let mut lag = Lag::default();
     loop {
         if stop.is_stopped() {
             // what was committed is stored, if that can be done soon
@@ -129,39 +133,69 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
         }
         match consumer.poll(limits().poll_wait, &mut records)? {
             Polled::Assigned(partitions) => {
-                consumer.start(&committed(log, &partitions)?)?;
+                let positions = committed(log, &partitions)?;
+                consumer.start(&positions)?;
+                lag.assigned(&positions);
                 part.ready();
             }
-            Polled::Revoked { .. } => {
+            Polled::Revoked { partitions, .. } => {
                 records.clear();
                 consumer.release();
+                lag.revoked(&partitions);
             }
             Polled::Records => {
                 for chunk in records.chunks(limits().sink_batch_records) {
-                    store_chunk(log, store, consumer.as_mut(), chunk)?;
+                    store_chunk(store, consumer.as_mut(), chunk, &mut lag)?;
                 }
                 records.clear();
             }
         }
+        lag.measure(log)?;
+    }
+}
+
+/// How far the sink is behind, over everything it owns.
+#[derive(Default)]
+struct Lag {
+    next: BTreeMap<(Topic, u32), i64>,
+    measured: Option<Instant>,
+}
+
+impl Lag {
+    fn assigned(&mut self, positions: &[Position]) {
+        let key = |position: &Position| ((position.topic, position.partition), position.offset);
+        self.next.extend(positions.iter().map(key));
+    }
+
+    fn revoked(&mut self, partitions: &[u32]) {
+        self.next.retain(|(_, partition), _| !partitions.contains(partition));
+    }
+
+    fn measure(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        if self.measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
+            return Ok(());
+        }
+        self.measured = Some(Instant::now());
+        let owned: Vec<(Topic, u32)> = self.next.keys().copied().collect();
+        let ends = log.ends(&owned)?;
+        let behind: i64 =
+            ends.iter().zip(self.next.values()).map(|(end, next)| (end - next).max(0)).sum();
+        gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
+        Ok(())
     }
 }
 
 fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogError> {
-    let mut positions = Vec::new();
-    for topic in TOPICS {
-        for partition in partitions.iter().copied() {
-            let offset = log.resume(GROUP, topic, partition)?;
-            positions.push(Position { topic, partition, offset });
-        }
-    }
-    Ok(positions)
+    let owned: Vec<(Topic, u32)> =
+        TOPICS.iter().flat_map(|topic| partitions.iter().map(|p| (*topic, *p))).collect();
+    log.resume_all(GROUP, &owned)
 }
 
 fn store_chunk(
-    log: &dyn Log,
     store: &dyn Store,
     consumer: &mut dyn Consumer,
     records: &[Record],
+    lag: &mut Lag,
 ) -> Result<(), Crash> {
     if records.is_empty() {
         return Ok(());
@@ -182,13 +216,9 @@ fn store_chunk(
     }
     store.write(rows)?;
     consumer.commit(&positions)?;
+    lag.assigned(&positions);
     counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64);
     histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
-    let mut behind = 0;
-    for position in &positions {
-        behind += (log.end(position.topic, position.partition)? - position.offset).max(0);
-    }
-    gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
     Ok(())
 }
 

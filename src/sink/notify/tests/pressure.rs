@@ -67,6 +67,10 @@ impl Log for Counting {
         self.log.reader()
     }
 
+    fn follow(&self, from: &[Position]) -> Result<Box<dyn crate::log::Follower>, LogError> {
+        self.log.follow(from)
+    }
+
     fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
         self.log.partitions(topic)
     }
