@@ -186,7 +186,7 @@ def broker_kill(world, options):
 def sigterm(world, options):
     """SIGTERM and a restart under load."""
     weir = world.weir()
-    load = world.load(min(options.seconds, 15))
+    load = world.load(max(options.seconds * 0.8, 12))
     world.probe.first_new(weir.started_ms, 30, weir.alive)
     world.probe.reach(load.events * 0.4, 60)
     asked = time.monotonic()
@@ -199,9 +199,9 @@ def sigterm(world, options):
     loaded = load.running()
     events = world.finish(load)
     world.judge_all()
+    held(world, [seconds], RECOVERY_S, "new output after SIGTERM and a restart")
     if not loaded:
         raise Failed("the load ended before weir was back")
-    held(world, [seconds], RECOVERY_S, "new output after SIGTERM and a restart")
     return Result(events=events, recovery=[seconds], note=f"exit code 0, drained in {drained:.2f} s")
 
 
