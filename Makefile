@@ -3,13 +3,13 @@
 CARGO ?= cargo
 DATA_SETS ?= ../shared/data
 
-.PHONY: demo test lint unit prove crash bench
+.PHONY: demo test lint unit prove prove-kafka memory crash bench steps
 
 ## decisions on simulated events, with a page at http://127.0.0.1:8080/
 demo:
 	$(CARGO) run --release -- demo
 
-## everything: format, lints, unit and property tests, crash points, proofs on real input
+## everything: format, lints, unit and property tests, crash points, proofs on real servers and input
 test: lint unit prove
 
 ## format, clippy, licences
@@ -20,20 +20,34 @@ lint:
 	  $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
 
-## unit, property and integration tests, with 2,000 seeded crash runs
+## unit, property and integration tests on real servers, with 2,000 seeded crash runs
 unit:
-	WEIR_CRASH_RUNS=2000 $(CARGO) test --workspace
+	$(CARGO) test --workspace --no-run
+	scripts/services run -- env WEIR_CRASH_RUNS=2000 $(CARGO) test --workspace
 
 ## the judge's proofs through the release build; the mixed input needs the public data sets
 prove:
 	load-tests/poison.sh
 	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
 	else echo "no data sets in $(DATA_SETS): load-tests/mixed.sh skipped"; fi
+	load-tests/mixed.sh --kafka --quick "$(DATA_SETS)"
+
+## every scenario on a real broker, with both protocols: about a quarter of an hour
+prove-kafka:
+	load-tests/mixed.sh --kafka "$(DATA_SETS)"
+
+## memory over a quarter of an hour
+memory:
+	load-tests/memory.sh
 
 ## 20,000 seeded crash runs
 crash:
 	WEIR_CRASH_RUNS=all $(CARGO) test --release --lib stage::tests::a_crash -- --nocapture
 
-## CPU time of each step and memory per account
+## weir against a bare librdkafka loop on a real broker, five pairs in alternation
 bench:
+	scripts/services run --kafka -- load-tests/bench.py
+
+## CPU time of each step and memory per account
+steps:
 	$(CARGO) bench --bench steps

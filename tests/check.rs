@@ -195,6 +195,57 @@ fn broken_settings() -> Vec<Broken> {
     ]
 }
 
+fn broken_kafka() -> Vec<Broken> {
+    let with = |lines: &str, marker: &'static str, parts: &[&'static str]| {
+        let copy = Copy::new();
+        copy.append("weir.toml", &format!("\n[kafka]\n{lines}\n"));
+        Broken { copy, file: "weir.toml", marker, parts: parts.to_vec() }
+    };
+    const BROKERS: &str = "brokers = \"a.example:9092\"\n";
+    vec![
+        with("process = \"a\"", "[kafka]\n", &["missing field", "brokers"]),
+        with("brokers = \"a.example\"", "\"a.example\"", &["a.example", "expected host:port"]),
+        with("brokers = \"a:9092,b:0\"", "b:0", &["b:0", "expected host:port"]),
+        with(&format!("{BROKERS}prefix = \"pay ments\""), "pay ments", &["pay ments", "expected"]),
+        with(&format!("{BROKERS}process = \"\""), "process = \"\"", &["process is", "expected"]),
+        with(
+            &format!("{BROKERS}protocol = \"eager\""),
+            "eager",
+            &["eager", "expected", "classic", "consumer"],
+        ),
+        with(
+            &format!("{BROKERS}session_timeout_ms = 5"),
+            "session_timeout_ms = 5\n",
+            &["session_timeout_ms is 5", "expected 6000 to 300000"],
+        ),
+        with(
+            &format!("{BROKERS}[kafka.settings]\n\"isolation.level\" = \"read_uncommitted\""),
+            "isolation.level",
+            &["isolation.level is weir's to decide"],
+        ),
+        with(
+            &format!("{BROKERS}[kafka.settings]\n\"linger\" = \"5\""),
+            "\"linger\"",
+            &["linger", "librdkafka"],
+        ),
+        with(
+            &format!("{BROKERS}[kafka.settings]\n\"linger.ms\" = \"often\""),
+            "linger.ms",
+            &["linger.ms", "librdkafka"],
+        ),
+        with(
+            &format!("{BROKERS}[kafka.topics]\ntransaction = \"payments\""),
+            "transaction =",
+            &["\"transaction\"", "did you mean \"transactions\""],
+        ),
+        with(
+            &format!("{BROKERS}[kafka.topics]\nchats = \"x\"\nlabels = \"x\""),
+            "labels = \"x\"",
+            &["\"x\" is the name of two topics"],
+        ),
+    ]
+}
+
 fn broken_webhooks() -> Vec<Broken> {
     const NAME: &str = "name = \"back-office\"\n";
     const URL: &str = "url = \"https://example.com/hook\"\n";
@@ -425,6 +476,7 @@ fn broken_schemas() -> Vec<Broken> {
 
 fn all_broken() -> Vec<Broken> {
     let mut all = broken_settings();
+    all.extend(broken_kafka());
     all.extend(broken_webhooks());
     all.extend(broken_rules());
     all.extend(broken_rule_files());

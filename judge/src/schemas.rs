@@ -64,7 +64,7 @@ const FIELDS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("weir.Rollup", &["outcomes", "rules"]),
-    ("weir.Touch", &["partition", "entries"]),
+    ("weir.Touch", &["partition", "events"]),
 ];
 
 /// Every schema found in the folders given.

@@ -98,7 +98,11 @@ impl Generate {
             }
         }
         feed.flush()?;
-        eprintln!("{} events are on the topics of {}", self.count, data.display());
+        let place = match &topology.kafka {
+            Some(kafka) => format!("{} ({})", kafka.brokers, kafka.prefix),
+            None => data.display().to_string(),
+        };
+        eprintln!("{} events are on the topics of {place}", self.count);
         Ok(())
     }
 

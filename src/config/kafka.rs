@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::registry::TOPICS;
+use super::text::interpolate;
 use super::{Interpolated, Secret};
 
 /// How members of a group agree on partitions.
@@ -60,7 +65,34 @@ pub(super) struct KafkaFile {
     #[serde(default)]
     pub(super) topics: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
     #[serde(default)]
-    pub(super) settings: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
+    pub(super) settings: BTreeMap<Spanned<String>, Spanned<Setting>>,
+}
+
+/// A value of librdkafka's; it may be a secret, so no message shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Setting(Secret);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let error = <D::Error as serde::de::Error>::custom::<String>;
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => return Ok(Setting(Secret::new(number.to_string()))),
+            toml::Value::Boolean(yes) => return Ok(Setting(Secret::new(yes.to_string()))),
+            _ => return Err(error("expected a text, a number, true or false".into())),
+        };
+        let mut missing = None;
+        let text = interpolate(&text, |name| {
+            let value = std::env::var(name).ok();
+            missing = value.is_none().then(|| name.to_owned());
+            value
+        });
+        match (text, missing) {
+            (Ok(text), _) => Ok(Setting(Secret::new(text))),
+            (Err(_), Some(name)) => Err(error(format!("environment variable {name} is not set"))),
+            (Err(_), None) => Err(error("\"${\" without \"}\", expected ${NAME}".into())),
+        }
+    }
 }
 
 /// Settings of librdkafka that weir decides itself, because exactly once depends on them.
@@ -166,7 +198,13 @@ fn topics(
     let mut topics: BTreeMap<String, String> = BTreeMap::new();
     for (key, name) in file {
         let value = &name.get_ref().0;
-        if value.is_empty() || !is_name(value) {
+        if !TOPICS.contains(&key.get_ref().as_str()) {
+            let likeness = |known: &&&str| strsim::jaro_winkler(known, key.get_ref());
+            let near = TOPICS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let near = near.copied().unwrap_or_default();
+            let text = format!("unknown topic {:?}, did you mean {near:?}?", key.get_ref());
+            wrong.push((key.span(), text));
+        } else if value.is_empty() || !is_name(value) {
             let text =
                 format!("{} is called {value:?}, which Kafka takes for no name", key.get_ref());
             wrong.push((name.span(), text));
@@ -181,7 +219,7 @@ fn topics(
 }
 
 fn settings(
-    file: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
+    file: BTreeMap<Spanned<String>, Spanned<Setting>>,
     wrong: &mut Vec<Wrong>,
 ) -> BTreeMap<String, Secret> {
     let mut settings = BTreeMap::new();
@@ -192,7 +230,19 @@ fn settings(
             wrong.push((key.span(), text));
             continue;
         }
-        settings.insert(name.clone(), Secret::new(value.into_inner().0));
+        let secret = value.get_ref().0.clone();
+        let taken = ClientConfig::new().set(name, secret.reveal()).create_native_config();
+        match taken {
+            Ok(_) => {}
+            Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                wrong.push((key.span(), format!("librdkafka has no setting {name:?}")));
+            }
+            Err(_) => {
+                wrong
+                    .push((value.span(), format!("librdkafka does not take this value of {name}")));
+            }
+        }
+        settings.insert(name.clone(), secret);
     }
     settings
 }

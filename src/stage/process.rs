@@ -309,3 +309,28 @@ fn conflict(event: &Event<'_>) -> Refusal {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Writers;
+    use crate::score::RuleSet;
+
+    #[test]
+    fn what_pressure_leaves_out_comes_and_goes_and_a_gap_stays() {
+        let engine = Engine::new(RuleSet::load(&[]).unwrap());
+        let decoder = Arc::new(Decoder::new(Writers::built_in()));
+        let mut processor = Processor::new(decoder, engine, Horizon::default(), Faults::default());
+        let said = |processor: &Processor| -> Vec<String> {
+            processor.degraded.iter().map(ToString::to_string).collect()
+        };
+        processor.leave_out(&["attributions"]);
+        processor.degrade("state_gap");
+        processor.degrade("state_gap");
+        assert_eq!(said(&processor), ["state_gap", "attributions"]);
+        processor.leave_out(&["attributions", "shadows"]);
+        assert_eq!(said(&processor), ["state_gap", "attributions", "shadows"]);
+        processor.leave_out(&[]);
+        assert_eq!(said(&processor), ["state_gap"]);
+    }
+}

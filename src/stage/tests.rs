@@ -486,3 +486,36 @@ fn a_stop_commits_what_was_taken_and_the_next_process_goes_on() {
     assert_eq!(sources.len(), decisions.len(), "nothing twice");
     assert_eq!(decisions.len() + read_all(&log, Topic::Labels).len(), 3_000, "nothing lost");
 }
+
+#[test]
+fn at_least_once_a_crash_loses_nothing_and_repeats_under_the_same_ids() {
+    let ids = |log: &dyn Log| -> Vec<String> {
+        let records = read_all(log, Topic::Decisions);
+        let id = |record: &Record| {
+            let decision: Decision<'_> = decode_own(Contract::Decision, record.payload()).unwrap();
+            decision.decision_id.to_string()
+        };
+        records.iter().map(id).collect()
+    };
+    let run = |exactly_once: bool, faults: &Faults| {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+            mixed_input(&mut ChaCha8Rng::seed_from_u64(7), 200).append(&log);
+        }
+        let settings = Settings { exactly_once, batch_records_max: 20, ..settings() };
+        let (_, crashes) = live_to_the_end(folder.path(), faults, &settings, || true);
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+        (ids(&log), crashes)
+    };
+    let (expected, _) = run(true, &Faults::default());
+    let commits = AtomicU64::new(0);
+    let faults = Faults::new(move |step, _| {
+        step == Step::Commit && commits.fetch_add(1, Ordering::Relaxed) % 3 == 1
+    });
+    let (found, crashes) = run(false, &faults);
+    assert!(crashes > 2, "{crashes} crashes");
+    assert!(found.len() > expected.len(), "nothing was repeated");
+    let set = |ids: Vec<String>| ids.into_iter().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(set(found), set(expected));
+}

@@ -54,6 +54,7 @@ pub fn writing(place: &Place, linger_ms: u32) -> ClientConfig {
     let mut config = base(place);
     config
         .set("linger.ms", linger_ms.to_string())
+        .set("compression.type", "lz4")
         // a back-off of 1 ms burns a core while a broker is slow
         .set("retry.backoff.ms", "20")
         .set("batch.num.messages", "10000")

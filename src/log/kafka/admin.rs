@@ -1,6 +1,7 @@
 //! Makes and checks topics.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -12,6 +13,7 @@ use super::{KafkaLog, reader};
 use crate::config::{Kafka, limits};
 use crate::event::Topic;
 use crate::log::LogError;
+use crate::telemetry::Stop;
 
 impl KafkaLog {
     /// Makes the topics that are missing. Returns the names of those it made.
@@ -55,7 +57,11 @@ impl KafkaLog {
                 Err((name, code)) => problems.push(format!("{name} was not made: {code}")),
             }
         }
-        if problems.is_empty() { Ok(made) } else { Err(LogError::Topics { problems }) }
+        if !problems.is_empty() {
+            return Err(LogError::Topics { problems });
+        }
+        wait_until_known(&settings, &names, &missing)?;
+        Ok(made)
     }
 
     /// Compares the topics with what they must be.
@@ -111,6 +117,28 @@ fn ask_counts(
 ) -> Result<BTreeMap<Topic, Option<u32>>, LogError> {
     let asker = reader::client(settings, &names.group("weir.asker"))?;
     topics::counts(&asker, names, settings.brokers())
+}
+
+/// Waits until the cluster tells of topics that it has just made.
+fn wait_until_known(
+    settings: &Settings,
+    names: &Names,
+    made: &[&TopicPlan],
+) -> Result<(), LogError> {
+    let asker = reader::client(settings, &names.group("weir.asker"))?;
+    let began = Instant::now();
+    let nap = Stop::default();
+    loop {
+        let counts = topics::counts(&asker, names, settings.brokers())?;
+        if made.iter().all(|plan| counts.get(&plan.topic).copied().flatten().is_some()) {
+            return Ok(());
+        }
+        if began.elapsed() > limits().kafka_connect_deadline {
+            let after = limits().kafka_connect_deadline;
+            return Err(LogError::Timeout { doing: "waiting for new topics", after });
+        }
+        nap.wait(Duration::from_millis(100));
+    }
 }
 
 fn ask_configs(

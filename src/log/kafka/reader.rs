@@ -1,5 +1,6 @@
 //! Reads any range of any partition, committed records only, without joining a group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::consumer::record;
 use super::context::{ReaderContext, Talk};
 use super::settings::{Names, Settings};
 use crate::config::limits;
-use crate::event::Position;
+use crate::event::{Position, Topic};
 use crate::log::{Follower, LogError, Reader, Record};
 
 /// Name of the group that readers would have if they joined one.
@@ -37,17 +38,22 @@ pub(super) struct KafkaReader {
     names: Arc<Names>,
     /// what the client would deliver next
     at: Option<Position>,
+    /// topics that the client has heard of
+    known: BTreeSet<Topic>,
 }
 
 impl KafkaReader {
     pub(super) fn new(settings: &Settings, names: Arc<Names>) -> Result<KafkaReader, LogError> {
         let consumer = client(settings, &names.group(GROUP))?;
-        Ok(KafkaReader { consumer, names, at: None })
+        Ok(KafkaReader { consumer, names, at: None, known: BTreeSet::new() })
     }
 
     fn seek(&mut self, from: Position) -> Result<(), LogError> {
         if self.at == Some(from) {
             return Ok(());
+        }
+        if self.known.insert(from.topic) {
+            introduce(&self.consumer, self.names.of(from.topic))?;
         }
         let failed = |error| super::failed("read a partition", &error);
         let mut list = TopicPartitionList::new();
@@ -96,7 +102,8 @@ impl Reader for KafkaReader {
                 }
                 // what is left up to the end are marks of transactions and what was aborted
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.at = Some(Position { offset: next, ..from });
+                    // the end is told once: whoever asks again must hear it again
+                    self.at = None;
                     return Ok(next);
                 }
                 Some(Err(error)) => {
@@ -123,6 +130,14 @@ impl Reader for KafkaReader {
     }
 }
 
+/// Tells the client of a topic: of one that it has not heard of it asks by itself once a second only.
+fn introduce(consumer: &BaseConsumer<ReaderContext>, name: &str) -> Result<(), LogError> {
+    consumer
+        .fetch_metadata(Some(name), limits().kafka_request_deadline)
+        .map(|_| ())
+        .map_err(|error| super::failed("ask for a topic", &error))
+}
+
 /// Follows several partitions as they grow.
 pub(super) struct KafkaFollower {
     consumer: BaseConsumer<ReaderContext>,
@@ -136,6 +151,9 @@ impl KafkaFollower {
         from: &[Position],
     ) -> Result<KafkaFollower, LogError> {
         let consumer = client(settings, &names.group(GROUP))?;
+        for topic in from.iter().map(|position| position.topic).collect::<BTreeSet<_>>() {
+            introduce(&consumer, names.of(topic))?;
+        }
         let list = super::list(&names, from)?;
         consumer.assign(&list).map_err(|error| super::failed("follow partitions", &error))?;
         Ok(KafkaFollower { consumer, names })
