@@ -298,12 +298,14 @@ class Weir:
         self.log = world.folder / f"weir-{self.label}.log"
         self.process = None
         self.started_ms = 0
+        # whether it was ended, or ended as it should
+        self.gone = False
         world.weirs.append(self)
         self.start()
 
     def start(self):
         with open(self.log, "ab") as out:
-            self.started_ms = now_ms()
+            self.started_ms, self.gone = now_ms(), False
             self.process = CHILDREN.start([BIN / "weir", "--log", LOG, "run", "--topology", self.world.topology, "--data", self.data,
                                            "--roles", self.roles, *self.words], env=self.world.env(self.name), stdout=out, stderr=out)
 
@@ -312,6 +314,7 @@ class Weir:
             raise Failed(f"process {self.label} ended by itself with {self.process.returncode}: {self.last_words()}")
 
     def kill(self):
+        self.gone = True
         self.process.kill()
         self.process.wait()
 
@@ -320,8 +323,9 @@ class Weir:
 
     def end(self, patience_s=30):
         """SIGTERM; the exit code."""
-        if self.process.poll() is None:
-            self.process.terminate()
+        self.alive()
+        self.gone = True
+        self.process.terminate()
         try:
             return self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
@@ -416,10 +420,17 @@ class World:
         probe = self.probe
         # its view of the ends may be a moment old
         time.sleep(0.5)
-        until(lambda: probe.check() or probe.committed == probe.end > 0, PATIENCE_S, f"catching up from {probe.committed} to {probe.end}")
-        for weir in self.weirs:
-            if weir.process.poll() is None:
-                weir.end_well()
+        running = [weir for weir in self.weirs if not weir.gone]
+
+        def caught_up():
+            probe.check()
+            for weir in running:
+                weir.alive()
+            return probe.committed == probe.end > 0
+
+        until(caught_up, PATIENCE_S, f"catching up from {probe.committed} to {probe.end}")
+        for weir in running:
+            weir.end_well()
         self.settle(self.weirs[0])
         return probe.end
 

@@ -245,7 +245,15 @@ def zombie(world, options):
         first.signal(signal.SIGCONT)
     woken = first.size()
     loaded = load.running()
-    until(lambda: first.alive() or first.count("starting again", woken), 30, "the refusal of the transaction that was left open", 0.1)
+    ended = lambda: first.process.poll() is not None
+    until(lambda: ended() or first.count("starting again", woken), 30, "the refusal of the transaction that was left open", 0.1)
+    if ended():
+        # not what is promised, but nothing may be lost by it
+        first.gone = True
+        code, words = first.process.returncode, first.last_words()
+        world.finish(load)
+        world.judge_all()
+        raise Failed(f"process {first.label} ended with {code} when it was resumed, expected a restart of its worker (the judge agrees): {words}")
     said = next(line for line in first.lines(woken) if "starting again" in line)
     until(lambda: first.alive() or first.count("transaction committed", woken, debug=True), 60, "a commit after waking up", 0.1)
     again = (now_ms() - stopped) / 1000 - asleep
@@ -329,6 +337,7 @@ def strict(world, options):
     world.stub.kill()
     (world.folder / "webhook.jsonl").rename(world.folder / "webhook-calm.jsonl")
     world.begin()
+    calm.gone = True
     killed = Weir(world, "a", "score,store,notify", words)
     hits, times = kill_often(world, killed, events, options)
     code = killed.process.wait(PATIENCE_S)
@@ -359,12 +368,16 @@ def twice(world, options):
     words = gone.last_words()
     if code != 4 or "same [kafka] process name" not in words:
         raise Failed(f"process {gone.label} ended with {code}, expected 4 and a message about the process name: {words}")
-    left.alive()
-    since = now_ms()
-    seconds = world.probe.first_new(since, 60, left.alive)
+    gone.gone = True
+    world.probe.first_new(now_ms(), 60, left.alive)
+    silence = world.probe.silence(began, now_ms())
+    loaded = load.running()
     events = world.finish(load)
     world.judge_all()
-    return Result(events=events, recovery=[seconds], note=f"the {'first' if gone is first else 'second'} one ended with 4 after {took:.1f} s")
+    if not loaded:
+        raise Failed("the load ended before one of the two had given way")
+    return Result(events=events, note=f"the {'first' if gone is first else 'second'} one ended with 4 after {took:.1f} s, longest silence "
+                  f"{silence:.2f} s")
 
 
 # name: what it does, protocols it runs on by default
