@@ -5,6 +5,11 @@
 # decisions must be byte for byte those of the undisturbed run.
 #
 #   load-tests/mixed.sh [DATA_SETS]          default ../shared/data
+#   load-tests/mixed.sh --kafka [...]        on a real broker, see --kafka --help
+if [ "${1:-}" = --kafka ]; then
+  shift
+  exec "$(dirname "$0")/kafka_proof.py" "$@"
+fi
 . "$(dirname "$0")/common.sh"
 need_data
 stub --fail-rate 0.01
