@@ -324,6 +324,18 @@ fn a_record_larger_than_the_broker_takes_is_refused_with_its_size() {
 }
 
 #[test]
+fn the_brokers_clock_stamps_inputs_whatever_a_producers_says() {
+    let Some(brokers) = brokers("WEIR_TEST_BROKERS") else { return };
+    let (_, log) = open(&brokers);
+    let mut ahead = RecordBatch::default();
+    let year_2100 = 4_102_444_800_000;
+    ahead.push(Topic::Chats, 0, year_2100, b"k", b"from the future");
+    log.appender().unwrap().append(&ahead).unwrap();
+    let stamped = read_all(&log, Topic::Chats, 0)[0].timestamp_ms;
+    assert!(stamped < year_2100 - 1_000_000_000, "{stamped}");
+}
+
+#[test]
 fn topics_that_cannot_work_together_are_named() {
     let Some(brokers) = brokers("WEIR_TEST_BROKERS") else { return };
     let kafka = kafka(&brokers);
