@@ -293,7 +293,7 @@ impl<'a> Life<'a> {
         let due = full || self.last_commit.elapsed() >= self.settings.commit_interval;
         if due && self.committer.is_busy() {
             // a full batch is the back-pressure: nothing more is taken until there is room
-            let idle = self.lanes.buffered() == 0;
+            let idle = self.starved;
             let nap = if full { limits().commit_deadline } else { COMMIT_NAP };
             if full || idle {
                 match self.committer.wait(nap)? {
