@@ -243,6 +243,11 @@ fn broken_kafka() -> Vec<Broken> {
             "labels = \"x\"",
             &["\"x\" is the name of two topics"],
         ),
+        with(
+            &format!("{BROKERS}[kafka.topics]\ntransactions = \"decisions\""),
+            "transactions = \"decisions\"",
+            &["\"decisions\" is the name of two topics"],
+        ),
     ]
 }
 

@@ -198,8 +198,21 @@ fn marks_of_transactions_are_no_records() {
     sees(&log, Topic::Decisions, 0, &["a", "b", "c"]);
     assert_eq!(log.end(Topic::Decisions, 0).unwrap(), 6, "three records, three marks");
     assert_eq!(log.ends(&[(Topic::Decisions, 0), (Topic::Chats, 2)]).unwrap(), [6, 0]);
+    assert_eq!(log.beginnings(&[(Topic::Chats, 0), (Topic::Decisions, 0)]).unwrap(), [0, 0]);
     assert_eq!(log.ends(&[]).unwrap(), [0_i64; 0]);
     assert_eq!(log.committed_all(GROUP, &[]).unwrap(), []);
+    assert_eq!(log.record_end(Topic::Decisions, 0).unwrap(), 5, "after the last record");
+    assert_eq!(log.record_end(Topic::Chats, 2).unwrap(), 0);
+    assert_eq!(log.settled_end(Topic::Decisions, 0).unwrap(), 6);
+    producer.begin().unwrap();
+    producer.send(&batch(Topic::Chats, 2, &["open"])).unwrap();
+    let log = std::sync::Arc::new(log);
+    let waiting = {
+        let log = std::sync::Arc::clone(&log);
+        std::thread::spawn(move || log.settled_end(Topic::Chats, 2).unwrap())
+    };
+    producer.commit().unwrap();
+    assert!(waiting.join().unwrap() >= 1, "what was under way is waited for");
     // a group that has taken the last record is at the end, though a mark is left
     let topics = [Topic::Decisions];
     assert!(!log.caught_up(GROUP, &topics).unwrap());
@@ -223,9 +236,9 @@ fn marks_of_transactions_are_no_records() {
 /// Two processes share the partitions, each whole, and every record goes to one of them.
 fn partitions_are_shared(protocol: Protocol) {
     let Some(brokers) = brokers("WEIR_TEST_BROKERS") else { return };
-    let (mut kafka, log) = open(&brokers);
+    let (mut kafka, _) = open(&brokers);
     kafka.protocol = protocol;
-    let log = KafkaLog::open(&kafka).unwrap_or(log);
+    let log = KafkaLog::open(&kafka).unwrap();
     let other = KafkaLog::open(&Kafka { process: "two".into(), ..kafka }).unwrap();
     let topics = [Topic::Chats, Topic::Labels];
     let (mut first, mut records) = (log.consumer(&Member::sole(GROUP), &topics).unwrap(), vec![]);

@@ -23,7 +23,7 @@ use crate::log::Log;
 use crate::log::faults::Faults;
 use crate::score::RuleSet;
 use crate::sink::notify::{Delivery, Notify, NotifyContext, NotifyHandle, RecordDeliveries};
-use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink};
+use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink, StoreSinkFailure};
 use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd, Watchdog};
 use crate::state::Horizon;
 use crate::telemetry::metric::Exporter;
@@ -168,7 +168,8 @@ impl Process {
         }
         if let Some(store) = self.store.clone().filter(|_| has(Role::Store)) {
             let log = Arc::clone(&self.log);
-            let sink = StoreSink::start(log, store, health, self.sinks_stop.clone());
+            let sink =
+                StoreSink::start(log, store, health, self.sinks_stop.clone(), self.stop.clone());
             self.store_sink = Some(sink.map_err(failed)?);
         }
         if let Some(store) = self.store.clone()
@@ -276,7 +277,10 @@ impl Process {
         }
         self.runtime.shutdown_timeout(limits().drain_deadline);
         caught_up?;
-        stored.map_err(failed)?;
+        stored.map_err(|failure| match failure {
+            StoreSinkFailure::Fenced(_) => Failure::new(Exit::InUse, failure),
+            _ => failed(failure),
+        })?;
         told.map_err(failed)?;
         match ended? {
             Some(StageEnd::AtEnd) => tracing::info!("every input was decided about up to its end"),
@@ -334,11 +338,7 @@ fn nap() -> impl Fn(Duration) -> bool + Send + 'static {
 
 /// Ends the process at once: whoever waits for a commit that hangs, hangs too.
 fn bite(age: Duration) {
-    tracing::error!(
-        ?age,
-        "a commit hangs beyond twice the transaction's time-out: ending at once; nothing \
-         committed is lost, another process or the next start goes on"
-    );
+    // first of all: even a log that nobody reads must not hold this up
     let last_resort = std::thread::Builder::new().spawn(|| {
         Stop::default().wait(Duration::from_secs(2));
         std::process::abort();
@@ -346,6 +346,11 @@ fn bite(age: Duration) {
     if last_resort.is_err() {
         std::process::abort();
     }
+    tracing::error!(
+        ?age,
+        "a commit hangs beyond twice the transaction's time-out: ending at once; nothing \
+         committed is lost, another process or the next start goes on"
+    );
     std::process::exit(Exit::Hung as i32);
 }
 

@@ -96,21 +96,30 @@ impl<'de> Deserialize<'de> for Setting {
 }
 
 /// Settings of librdkafka that weir decides itself, because exactly once depends on them.
-const OURS: [&str; 14] = [
+const OURS: [&str; 23] = [
     "bootstrap.servers",
+    "metadata.broker.list",
     "transactional.id",
     "transaction.timeout.ms",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
     "enable.idempotence",
     "isolation.level",
+    "auto.offset.reset",
     "enable.auto.commit",
     "enable.auto.offset.store",
+    "enable.partition.eof",
     "group.id",
     "group.instance.id",
     "group.protocol",
-    "partition.assignment.strategy",
     "group.remote.assignor",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "max.poll.interval.ms",
     "acks",
+    "request.required.acks",
     "delivery.report.only.error",
+    "statistics.interval.ms",
 ];
 
 /// Longest name that Kafka takes.
@@ -166,7 +175,7 @@ impl KafkaFile {
         let session_timeout_ms =
             range(self.session_timeout_ms, "session_timeout_ms", 10_000, 6_000, 300_000);
         let transaction_timeout_ms =
-            range(self.transaction_timeout_ms, "transaction_timeout_ms", 10_000, 2_000, 900_000);
+            range(self.transaction_timeout_ms, "transaction_timeout_ms", 10_000, 5_000, 60_000);
         let retention = self.retention_hours.map(|hours| {
             let span = hours.span();
             Spanned::new(span, u64::from(*hours.get_ref()))
@@ -196,6 +205,7 @@ fn topics(
     wrong: &mut Vec<Wrong>,
 ) -> BTreeMap<String, String> {
     let mut topics: BTreeMap<String, String> = BTreeMap::new();
+    let renamed: Vec<String> = file.keys().map(|key| key.get_ref().clone()).collect();
     for (key, name) in file {
         let value = &name.get_ref().0;
         if !TOPICS.contains(&key.get_ref().as_str()) {
@@ -208,7 +218,11 @@ fn topics(
             let text =
                 format!("{} is called {value:?}, which Kafka takes for no name", key.get_ref());
             wrong.push((name.span(), text));
-        } else if topics.values().any(|known| known == value) {
+        } else if topics.values().any(|known| known == value)
+            || (TOPICS.contains(&value.as_str())
+                && value != key.get_ref()
+                && !renamed.contains(value))
+        {
             let text = format!("{value:?} is the name of two topics, expected one each");
             wrong.push((name.span(), text));
         } else {

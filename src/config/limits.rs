@@ -22,6 +22,8 @@ pub struct Limits {
     pub restart_backoff: Duration,
     /// last pause before a crashed worker starts again
     pub restart_backoff_max: Duration,
+    /// how long committed records that cannot be read yet are waited for
+    pub restore_patience: Duration,
     /// a worker that is fenced twice within this time has a rival, and ends
     pub fences_window: Duration,
     /// first pause before the schema registry is asked again; doubles up to the last
@@ -85,6 +87,7 @@ pub const fn limits() -> Limits {
         drain_deadline: Duration::from_secs(10),
         restart_backoff: Duration::from_millis(100),
         restart_backoff_max: Duration::from_secs(5),
+        restore_patience: Duration::from_secs(10),
         fences_window: Duration::from_secs(300),
         registry_backoff: Duration::from_millis(100),
         registry_backoff_max: Duration::from_secs(2),
@@ -104,7 +107,7 @@ pub const fn limits() -> Limits {
         kafka_connect_deadline: Duration::from_secs(10),
         kafka_request_deadline: Duration::from_secs(5),
         kafka_read_deadline: Duration::from_secs(30),
-        kafka_append_deadline: Duration::from_secs(60),
+        kafka_append_deadline: Duration::from_secs(25),
         kafka_init_deadline: Duration::from_secs(15),
         kafka_init_step: Duration::from_secs(5),
         kafka_statistics: Duration::from_secs(5),
@@ -119,6 +122,7 @@ const _: () = {
     assert!(limits.restart_backoff.as_millis() < limits.restart_backoff_max.as_millis());
     // one more event of the longest texts still fits what a broker takes
     assert!(limits.touch_bytes + 16_384 < limits.kafka_message_bytes);
+    assert!(limits.kafka_append_deadline.as_millis() < limits.commit_deadline.as_millis());
     assert!(limits.poll_wait.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.drain_deadline.as_millis() < limits.commit_deadline.as_millis());
     assert!(limits.registry_backoff.as_millis() < limits.registry_backoff_max.as_millis());

@@ -104,6 +104,9 @@ pub trait Consumer {
 /// Writes transactions. The order is begin, send, send_positions, commit; after any error the
 /// producer is of no more use.
 pub trait Producer: Send {
+    /// Called now and then while there is nothing to write.
+    fn idle(&mut self) {}
+
     /// Opens a transaction.
     ///
     /// # Errors
@@ -230,6 +233,24 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn end(&self, topic: Topic, partition: u32) -> Result<i64, LogError>;
 
+    /// The same, once everything that is written already can be read: a commit that was answered
+    /// is then seen.
+    ///
+    /// # Errors
+    /// When the log cannot be reached, or a transaction stays open.
+    fn settled_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        self.end(topic, partition)
+    }
+
+    /// The offset after the last record that a reader will see now; what comes after it up to the
+    /// end is none.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn record_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        self.end(topic, partition)
+    }
+
     /// The same of many partitions, in their order.
     ///
     /// # Errors
@@ -243,6 +264,14 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When the log cannot be reached.
     fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError>;
+
+    /// The same of many partitions, in their order.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn beginnings(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        wanted.iter().map(|(topic, partition)| self.beginning(*topic, *partition)).collect()
+    }
 
     /// The group's committed position, `None` before its first commit.
     ///
@@ -282,15 +311,16 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn resume_all(&self, group: &str, wanted: &[(Topic, u32)]) -> Result<Vec<Position>, LogError> {
         let committed = self.committed_all(group, wanted)?;
-        let position = |((topic, partition), committed): (&(Topic, u32), Option<i64>)| {
-            let (topic, partition) = (*topic, *partition);
-            let offset = match committed {
-                Some(offset) => offset,
-                None => self.beginning(topic, partition)?,
-            };
-            Ok(Position { topic, partition, offset })
+        let pairs = || wanted.iter().zip(&committed);
+        let new: Vec<(Topic, u32)> =
+            pairs().filter(|(_, offset)| offset.is_none()).map(|(key, _)| *key).collect();
+        let mut beginnings = self.beginnings(&new)?.into_iter();
+        let position = |((topic, partition), offset): (&(Topic, u32), &Option<i64>)| {
+            // one beginning was asked for each partition without a position
+            let offset = offset.or_else(|| beginnings.next()).unwrap_or(0);
+            Position { topic: *topic, partition: *partition, offset }
         };
-        wanted.iter().zip(committed).map(position).collect()
+        Ok(pairs().map(position).collect())
     }
 
     /// Whether the group has committed everything that is on these topics now.

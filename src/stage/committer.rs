@@ -27,12 +27,23 @@ pub struct Committed {
     pub took: Duration,
 }
 
+/// How often an idle producer is looked after.
+const IDLE: Duration = Duration::from_secs(1);
+
 type Done = Result<Committed, LogError>;
 
 /// How batches reach the log.
 enum Writer {
     Transactions(Box<dyn Producer>),
     Appends(Box<dyn Appender>),
+}
+
+impl Writer {
+    fn idle(&mut self) {
+        if let Writer::Transactions(producer) = self {
+            producer.idle();
+        }
+    }
 }
 
 /// What a committer needs to know.
@@ -72,10 +83,16 @@ impl Committer {
             .name(name)
             .spawn(move || {
                 // ends when the worker drops its end, or with the first error
-                for (batch, membership) in queue {
-                    means.watched.begin();
+                loop {
+                    let (batch, membership) = match queue.recv_timeout(IDLE) {
+                        Ok(handed) => handed,
+                        Err(RecvTimeoutError::Timeout) => {
+                            writer.idle();
+                            continue;
+                        }
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    };
                     let committed = commit(&mut writer, batch, &membership, &means);
-                    means.watched.end();
                     let failed = committed.is_err();
                     if report.send(committed).is_err() || failed {
                         return;
@@ -147,7 +164,12 @@ impl Drop for Committer {
 fn commit(writer: &mut Writer, batch: Batch, membership: &Membership, means: &Means) -> Done {
     let started = Instant::now();
     let done = match writer {
-        Writer::Transactions(producer) => transact(producer.as_mut(), &batch, membership),
+        Writer::Transactions(producer) => {
+            means.watched.begin();
+            let done = transact(producer.as_mut(), &batch, membership);
+            means.watched.end();
+            done
+        }
         Writer::Appends(appender) => appender.append(&batch.records),
     };
     let took = started.elapsed();

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use super::process::Processor;
 use super::worker::Crash;
 use crate::codec::{Contract, DecodeError, OwnError, decode_own};
+use crate::config::limits;
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::{Log, LogError, Reader, Record};
 use crate::telemetry::{Part, Stop};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
+/// Pause before what cannot be read yet is read again.
+const RETRY: Duration = Duration::from_millis(100);
 /// How often progress is said.
 const PROGRESS: Duration = Duration::from_secs(2);
 
@@ -36,7 +39,7 @@ pub struct Restorer<'a> {
     /// where the history is
     pub log: &'a dyn Log,
     /// reads it
-    pub reader: Box<dyn Reader>,
+    pub reader: &'a mut dyn Reader,
     /// where progress is told
     pub part: &'a Part,
     /// the wish to stop
@@ -58,55 +61,81 @@ pub fn restore(
 ) -> Result<Restored, Crash> {
     processor.forget(partition);
     let dead = dead_letters(means, partition)?;
-    let (log, part) = (means.log, means.part);
+    let part = means.part;
+    let wanted: Vec<(Topic, u32)> = committed.iter().map(|to| (to.topic, partition)).collect();
+    let beginnings = means.log.beginnings(&wanted)?;
     let total: i64 = committed.iter().map(|position| position.offset).sum();
     let mut restored = Restored::default();
     let mut progress = Instant::now();
     let mut read = 0;
-    for to in committed {
-        let from = Position { offset: log.beginning(to.topic, partition)?, ..*to };
-        each(means, from, to.offset, |record| {
-            read += 1;
-            if dead.contains(&(record.position.topic, record.position.offset)) {
-                restored.skipped += 1;
-                return Ok(());
-            }
-            if record.position.topic == Topic::Escalations {
-                processor.recall(record)?;
-                restored.applied += 1;
-                return Ok(());
-            }
-            match processor.remember(record) {
-                Ok(_) => restored.applied += 1,
-                Err(DecodeError::Unavailable(error)) => return Err(error.into()),
-                Err(DecodeError::Refused(refusal)) => {
-                    restored.unreadable += 1;
-                    if restored.unreadable == 1 {
-                        tracing::error!(
-                            position = %record.position, %refusal,
-                            "a record that was decided about cannot be read any more; state lacks it"
-                        );
-                    }
+    for (to, beginning) in committed.iter().zip(beginnings) {
+        let mut from = Position { offset: beginning, ..*to };
+        let deadline = Instant::now() + limits().restore_patience;
+        loop {
+            from.offset = each(means, from, to.offset, |record| {
+                read += 1;
+                if progress.elapsed() > PROGRESS {
+                    progress = Instant::now();
+                    let done = format!("{read} of {total} records");
+                    part.not_ready(format!("restoring partition {partition}: {done}"));
+                    tracing::info!(partition, read, total, "restoring");
                 }
+                remember(record, &dead, processor, &mut restored)
+            })?;
+            if from.offset >= to.offset || means.stop.is_stopped() {
+                break;
             }
-            if progress.elapsed() > PROGRESS {
-                progress = Instant::now();
-                part.not_ready(format!(
-                    "restoring partition {partition}: {read} of {total} records"
-                ));
-                tracing::info!(partition, read, total, "restoring");
+            // what is committed was there: a broker that has just taken over may not show it yet
+            if Instant::now() >= deadline {
+                let missing = u64::try_from(to.offset - from.offset).unwrap_or(0);
+                tracing::error!(position = %from, missing, "committed records cannot be read");
+                restored.unreadable += missing;
+                break;
             }
-            Ok(())
-        })?;
+            means.stop.wait(RETRY);
+        }
     }
     Ok(restored)
+}
+
+/// Takes one record of the history up, unless it became a dead letter.
+fn remember(
+    record: &Record,
+    dead: &HashSet<(Topic, i64)>,
+    processor: &mut Processor,
+    restored: &mut Restored,
+) -> Result<(), Crash> {
+    if dead.contains(&(record.position.topic, record.position.offset)) {
+        restored.skipped += 1;
+        return Ok(());
+    }
+    if record.position.topic == Topic::Escalations {
+        processor.recall(record)?;
+        restored.applied += 1;
+        return Ok(());
+    }
+    match processor.remember(record) {
+        Ok(_) => restored.applied += 1,
+        Err(DecodeError::Unavailable(error)) => return Err(error.into()),
+        Err(DecodeError::Refused(refusal)) => {
+            restored.unreadable += 1;
+            if restored.unreadable == 1 {
+                tracing::error!(
+                    position = %record.position, %refusal,
+                    "a record that was decided about cannot be read any more; state lacks it"
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The input records of a partition that became dead letters.
 fn dead_letters(means: &mut Restorer<'_>, partition: u32) -> Result<HashSet<(Topic, i64)>, Crash> {
     let log = means.log;
     let mut dead = HashSet::new();
-    let end = log.end(Topic::DeadLetters, partition)?;
+    // those of the last commits too, though another worker may have made them a moment ago
+    let end = log.settled_end(Topic::DeadLetters, partition)?;
     let from = Position {
         topic: Topic::DeadLetters,
         partition,
@@ -129,13 +158,13 @@ fn dead_letters(means: &mut Restorer<'_>, partition: u32) -> Result<HashSet<(Top
     Ok(dead)
 }
 
-/// Calls `seen` for each record of a partition from `from` up to `to`.
+/// Calls `seen` for each record of a partition from `from` up to `to`, and returns how far it came.
 fn each(
     means: &mut Restorer<'_>,
     mut from: Position,
     to: i64,
     mut seen: impl FnMut(&Record) -> Result<(), Crash>,
-) -> Result<(), Crash> {
+) -> Result<i64, Crash> {
     let mut records = Vec::new();
     while from.offset < to && !means.stop.is_stopped() {
         (means.alive)()?;
@@ -144,9 +173,9 @@ fn each(
             seen(&record)?;
         }
         if next == from.offset {
-            return Ok(());
+            return Ok(from.offset);
         }
         from.offset = next;
     }
-    Ok(())
+    Ok(from.offset)
 }

@@ -172,10 +172,16 @@ fn live_again(
         if context.stop.is_stopped() {
             // the drain failed: nothing is lost, but not everything taken is committed
             tracing::error!(worker = index, %crash, "could not drain");
-            if let Crash::Log(error) = crash {
-                return Err(StageFailure::Log(error));
-            }
-            return Ok(StageEnd::Drained);
+            return Err(match crash {
+                Crash::Log(error) => StageFailure::Log(error),
+                Crash::Poison(limit) => StageFailure::Poison(limit),
+                Crash::StateGap { partition, unreadable } => {
+                    StageFailure::StateGap { partition, unreadable }
+                }
+                Crash::Panicked(_) | Crash::Encode(_) | Crash::Registry(_) => {
+                    return Ok(StageEnd::Drained);
+                }
+            });
         }
         let reason = match &crash {
             Crash::Poison(limit) => return Err(StageFailure::Poison(*limit)),

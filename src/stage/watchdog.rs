@@ -68,13 +68,22 @@ impl Watchdog {
     pub fn guard(
         &self,
         age_max: Duration,
-        stop: impl Fn(Duration) -> bool + Send + 'static,
+        mut stop: impl FnMut(Duration) -> bool + Send + 'static,
         bite: impl FnOnce(Duration) + Send + 'static,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let dog = self.clone();
         std::thread::Builder::new().name("weir-watchdog".into()).spawn(move || {
+            let mut looked = Instant::now();
+            let mut awake = looked;
             while !stop(LOOK) {
-                if let Some(age) = dog.oldest().filter(|age| *age > age_max) {
+                if looked.elapsed() > LOOK * 4 {
+                    // the whole process stood still: a commit that waits as long as that was not
+                    // hanging, and has its time from now on
+                    awake = Instant::now();
+                }
+                looked = Instant::now();
+                let age = dog.oldest().filter(|age| *age > age_max);
+                if let Some(age) = age.filter(|_| awake.elapsed() > age_max) {
                     return bite(age);
                 }
             }
@@ -110,6 +119,28 @@ mod tests {
         );
         slow.begin();
         assert!(bitten.recv_timeout(Duration::from_secs(5)).unwrap() > limit);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_stood_still_has_its_time_from_then_on() {
+        let dog = Watchdog::default();
+        let commit = dog.watch();
+        commit.begin();
+        let (told, bitten) = bounded(1);
+        let mut first = true;
+        let limit = LOOK * 3;
+        // the first nap lasts as if the process had been stopped
+        let nap = move |_| {
+            let (_keep, never) = bounded::<()>(0);
+            let wait = if std::mem::take(&mut first) { LOOK * 5 } else { LOOK / 10 };
+            let _ = never.recv_timeout(wait);
+            false
+        };
+        let began = Instant::now();
+        let thread = dog.guard(limit, nap, move |_| told.send(()).unwrap()).unwrap();
+        bitten.recv_timeout(LOOK * 40).unwrap();
+        assert!(began.elapsed() >= LOOK * 5 + limit, "{:?}", began.elapsed());
         thread.join().unwrap();
     }
 

@@ -25,11 +25,13 @@ use super::{Context, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
-use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
+use crate::log::{Consumer, LogError, Member, Membership, Polled, Reader, Record};
 use crate::telemetry::Part;
 
 /// Records processed between two looks at the clock.
 const STRIDE: usize = 128;
+/// How often a worker without partitions asks whether others are at the end.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 /// How long the committer is waited for where a batch is due and nothing else is to be done.
 const COMMIT_NAP: Duration = Duration::from_millis(2);
 
@@ -107,6 +109,10 @@ pub struct Life<'a> {
     batch: Batch,
     last_commit: Instant,
     fetched: Vec<Record>,
+    /// when the log was last asked whether others have taken all input
+    asked: Instant,
+    /// whether the partitions went before what was taken of them was committed
+    is_lost: bool,
     /// whether no record could be taken when one was last asked for
     starved: bool,
     reporter: Reporter,
@@ -155,6 +161,8 @@ impl<'a> Life<'a> {
             batch: Batch::default(),
             last_commit: Instant::now(),
             fetched: Vec::new(),
+            asked: Instant::now(),
+            is_lost: false,
             starved: true,
             reporter: Reporter::new(context.progress.clone(), index),
         })
@@ -165,13 +173,10 @@ impl<'a> Life<'a> {
     /// # Errors
     /// See [`Crash`].
     pub fn run(&mut self) -> Result<Ended, Crash> {
-        let mut assigned = false;
         loop {
             let ended = match () {
                 () if self.context.stop.is_stopped() => Some(Ended::Drained),
-                () if assigned && self.settings.until_end && self.lanes.at_end() => {
-                    Some(Ended::AtEnd)
-                }
+                () if self.settings.until_end && self.at_end()? => Some(Ended::AtEnd),
                 () => None,
             };
             if let Some(ended) = ended {
@@ -181,18 +186,32 @@ impl<'a> Life<'a> {
                 }
                 return Ok(ended);
             }
-            match self.consumer.poll(self.poll_wait(), &mut self.fetched)? {
-                Polled::Records => self.queue()?,
-                Polled::Assigned(partitions) => {
-                    self.assigned(&partitions)?;
-                    assigned = true;
+            // with plenty at hand nothing is fetched: a lane that overflows throws away what its
+            // client has fetched ahead
+            if self.starved || self.lanes.buffered() < limits().lane_records_resume {
+                match self.consumer.poll(self.poll_wait(), &mut self.fetched)? {
+                    Polled::Records => self.queue()?,
+                    Polled::Assigned(partitions) => self.assigned(&partitions)?,
+                    Polled::Revoked { partitions, lost } => self.revoked(&partitions, lost)?,
                 }
-                Polled::Revoked { partitions, lost } => self.revoked(&partitions, lost)?,
             }
             self.process_some()?;
             self.commit_if_due()?;
             self.reporter.look(self.processor.states());
         }
+    }
+
+    /// Whether all input was taken: of the partitions owned, or, where there are none, by whoever
+    /// owns them.
+    fn at_end(&mut self) -> Result<bool, LogError> {
+        if !self.lanes.is_empty() {
+            return Ok(self.lanes.at_end());
+        }
+        if self.asked.elapsed() < ASK_EVERY {
+            return Ok(false);
+        }
+        self.asked = Instant::now();
+        self.context.log.caught_up(&self.settings.group, &Topic::INPUTS)
     }
 
     /// How long there is nothing to do but to wait for records.
@@ -279,7 +298,7 @@ impl<'a> Life<'a> {
             if full || idle {
                 match self.committer.wait(nap)? {
                     Some(committed) => self.committed(&committed)?,
-                    None if full => return Err(commit_timeout()),
+                    None if full => return Err(commit_timeout(nap)),
                     None => {}
                 }
             }
@@ -302,7 +321,7 @@ impl<'a> Life<'a> {
 
     fn committed(&mut self, committed: &Committed) -> Result<(), LogError> {
         let positions = committed.batch.positions();
-        if !self.settings.exactly_once {
+        if !self.settings.exactly_once && !self.is_lost {
             // the outputs have arrived: should this fail, they are made again under the same ids
             self.consumer.commit(&positions)?;
         }
@@ -326,7 +345,7 @@ impl<'a> Life<'a> {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.committer.wait(left)? {
                 Some(committed) => self.committed(&committed)?,
-                None => return Err(commit_timeout()),
+                None => return Err(commit_timeout(limits().drain_deadline)),
             }
         }
         Ok(())
@@ -358,15 +377,17 @@ impl<'a> Life<'a> {
             .iter()
             .flat_map(|partition| Topic::READ.map(|topic| (topic, *partition)))
             .collect();
-        let starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
-        let ends = self.context.log.ends(&wanted)?;
+        let mut starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
+        self.check_history(&wanted, &mut starts)?;
+        let ends = self.ends(&wanted)?;
+        let mut reader = None;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
             let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
             if self.kept.remove(&partition).as_ref() == Some(&committed) {
                 tracing::info!(partition, "partition came back, its state was kept");
             } else {
-                self.restore(partition, &committed)?;
+                self.restore(partition, &committed, &mut reader)?;
             }
             let mut inputs = Vec::new();
             for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
@@ -389,13 +410,64 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn restore(&mut self, partition: u32, committed: &[Position]) -> Result<(), Crash> {
+    /// Where the inputs end. To the record where that decides how a run goes: marks of transactions
+    /// at an end are never delivered.
+    fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        let log = &self.context.log;
+        let exact = self.settings.until_end || self.settings.merge == Merge::Strict;
+        let ends = log.ends(wanted)?;
+        if !exact {
+            return Ok(ends);
+        }
+        let end = |((topic, partition), end): (&(Topic, u32), i64)| match end {
+            0 => Ok(0),
+            _ => log.record_end(*topic, *partition),
+        };
+        wanted.iter().zip(ends).map(end).collect()
+    }
+
+    /// The log must reach back to where each input goes on. Records that were never decided about
+    /// and are gone are a gap that somebody must accept; then it goes on with the oldest.
+    fn check_history(
+        &mut self,
+        wanted: &[(Topic, u32)],
+        starts: &mut [Position],
+    ) -> Result<(), Crash> {
+        let beginnings = self.context.log.beginnings(wanted)?;
+        for (start, beginning) in starts.iter_mut().zip(beginnings) {
+            if beginning > start.offset {
+                let missing = u64::try_from(beginning - start.offset).unwrap_or(0);
+                tracing::error!(position = %start, beginning, missing, "the log does not reach back");
+                if !self.settings.accept_state_gap {
+                    let partition = start.partition;
+                    return Err(Crash::StateGap { partition, unreadable: missing });
+                }
+                self.processor.degrade("state_gap");
+                start.offset = beginning;
+            } else if beginning > 0 {
+                tracing::info!(topic = %start.topic, partition = start.partition, beginning,
+                    "the history begins late: state knows nothing of what was before");
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        partition: u32,
+        committed: &[Position],
+        reader: &mut Option<Box<dyn Reader>>,
+    ) -> Result<(), Crash> {
         self.part.not_ready(format!("restoring partition {partition}"));
         let log = self.context.log.as_ref();
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(log.reader()?),
+        };
         let consumer = &mut self.consumer;
         let mut means = Restorer {
             log,
-            reader: log.reader()?,
+            reader: reader.as_mut(),
             part: self.part,
             stop: &self.context.stop,
             alive: &mut || consumer.keep_alive(),
@@ -456,13 +528,16 @@ impl<'a> Life<'a> {
         tracing::warn!(taken = self.batch.taken, "partitions were lost, the batch is dropped");
         self.batch = Batch::default();
         self.gauge = self.settled.clone();
+        // positions of what is somebody else's by now are not ours to set
+        self.is_lost = true;
         if self.committer.is_busy() {
             // refused most likely, and then this life ends
             match self.committer.wait(limits().commit_deadline)? {
                 Some(committed) => self.committed(&committed)?,
-                None => return Err(commit_timeout()),
+                None => return Err(commit_timeout(limits().commit_deadline)),
             }
         }
+        self.is_lost = false;
         match self.lanes.is_empty() {
             true => Ok(()),
             // the batch held records of others too, which their state has seen already
@@ -486,7 +561,6 @@ impl Life<'_> {
     }
 }
 
-fn commit_timeout() -> Crash {
-    let after = limits().commit_deadline;
+fn commit_timeout(after: Duration) -> Crash {
     Crash::Log(LogError::Timeout { doing: "committing a batch", after })
 }

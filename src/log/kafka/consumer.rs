@@ -248,6 +248,10 @@ impl Consumer for KafkaConsumer {
 
     fn start(&mut self, positions: &[Position]) -> Result<(), LogError> {
         let failed = |error| super::failed("begin with an assignment", &error);
+        // these begin anew: what was kept of them comes again
+        self.held.retain(|record| {
+            !positions.iter().any(|start| start.partition == record.position.partition)
+        });
         let arrived = std::mem::take(&mut self.arrived);
         let mut assigned = TopicPartitionList::new();
         let mut parking = TopicPartitionList::new();
@@ -290,6 +294,9 @@ impl Consumer for KafkaConsumer {
             let seeking = self.list(&seeking)?;
             let wait = limits().kafka_request_deadline;
             let sought = self.consumer.seek_partitions(seeking, wait).map_err(failed)?;
+            for element in sought.elements() {
+                element.error().map_err(failed)?;
+            }
             self.consumer.resume(&sought).map_err(failed)?;
         }
         Ok(())
@@ -359,6 +366,16 @@ impl Drop for KafkaConsumer {
         // the client's own end polls until the group has let go: whatever it asks is answered there
         self.consumer.context().close();
         self.going = std::mem::take(&mut self.arrived);
+        let mut noted = !self.going.is_empty();
+        while let Some(change) = self.consumer.context().next_change() {
+            noted |= matches!(change, Change::Assign(_));
+        }
+        if noted && self.is_incremental() {
+            // an assignment that is not answered would keep the group waiting, and us
+            if let Err(error) = self.consumer.incremental_assign(&TopicPartitionList::new()) {
+                tracing::debug!(%error, "kafka: an assignment was not answered at the end");
+            }
+        }
         let unassigned = match self.is_incremental() {
             true => self
                 .consumer

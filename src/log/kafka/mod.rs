@@ -42,6 +42,10 @@ use self::settings::{Names, Settings};
 use super::{Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader};
 use crate::config::{Kafka, limits};
 use crate::event::{Position, Topic};
+use crate::telemetry::Stop;
+
+/// Events of a client that are served at once.
+const SERVED_MAX: usize = 8;
 
 type Asker = Arc<BaseConsumer<ReaderContext>>;
 
@@ -52,6 +56,8 @@ pub struct KafkaLog {
     partitions: HashMap<Topic, u32>,
     /// asks for ends and beginnings
     asker: Asker,
+    /// asks for ends that nobody waited for
+    bystander: BaseConsumer<ReaderContext>,
     /// ask for committed positions, one client a group
     groups: Mutex<HashMap<String, Asker>>,
     /// looks whether records are left before an end
@@ -78,8 +84,10 @@ impl KafkaLog {
         if !problems.is_empty() {
             return Err(LogError::Topics { problems });
         }
+        let bystander = reader::bystander(&settings, &names.group("weir.asker"))?;
         Ok(KafkaLog {
             settings,
+            bystander,
             names,
             partitions: counts.into_iter().filter_map(|(t, n)| Some((t, n?))).collect(),
             asker: Arc::new(asker),
@@ -115,8 +123,9 @@ impl KafkaLog {
         found.map_err(|error| failed("ask for the ends of a partition", &error))
     }
 
-    /// Offsets after the last committed record, of many partitions at once.
-    fn stable_ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+    /// Offsets after the last committed record (`Offset::End`) or of the oldest one
+    /// (`Offset::Beginning`), of many partitions at once.
+    fn offsets(&self, wanted: &[(Topic, u32)], which: Offset) -> Result<Vec<i64>, LogError> {
         if wanted.is_empty() {
             // librdkafka takes no empty question
             return Ok(Vec::new());
@@ -125,9 +134,8 @@ impl KafkaLog {
         let mut list = TopicPartitionList::new();
         for (topic, partition) in wanted {
             let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            // in this request a time of -1 stands for the end, as in Kafka's own protocol
-            list.add_partition_offset(self.names.of(*topic), partition, Offset::End)
-                .map_err(failed)?;
+            // in this request times of -1 and -2 stand for end and beginning, as in Kafka's protocol
+            list.add_partition_offset(self.names.of(*topic), partition, which).map_err(failed)?;
         }
         let found = self.asker.offsets_for_times(list, limits().kafka_request_deadline);
         serve(&self.asker);
@@ -151,10 +159,9 @@ impl KafkaLog {
 
 /// Serves what has gathered for a client that is never polled otherwise: logs and statistics.
 fn serve(asker: &BaseConsumer<ReaderContext>) {
-    for _ in 0..16 {
-        if asker.poll(Duration::ZERO).is_none() {
-            return;
-        }
+    // a poll that served an event brings nothing, like one that found none
+    for _ in 0..SERVED_MAX {
+        asker.poll(Duration::ZERO);
     }
 }
 
@@ -191,7 +198,58 @@ impl Log for KafkaLog {
     }
 
     fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
-        self.stable_ends(wanted)
+        self.offsets(wanted, Offset::End)
+    }
+
+    fn beginnings(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        self.offsets(wanted, Offset::Beginning)
+    }
+
+    /// A commit is answered before each partition has its mark: what is written already is waited
+    /// for until it can be read.
+    fn settled_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        let deadline = Instant::now() + self.settings.stable_deadline();
+        let nap = Stop::default();
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        let wait = limits().kafka_request_deadline;
+        let written = self.bystander.fetch_watermarks(self.names.of(topic), number, wait);
+        serve(&self.bystander);
+        let written = written.map_err(|error| failed("ask for what is written", &error))?.1;
+        loop {
+            let stable = self.end(topic, partition)?;
+            if stable >= written {
+                return Ok(stable);
+            }
+            if Instant::now() >= deadline {
+                let after = self.settings.stable_deadline();
+                return Err(LogError::Timeout { doing: "waiting for an open transaction", after });
+            }
+            nap.wait(Duration::from_millis(20));
+        }
+    }
+
+    /// Looked for from the end backwards: marks of transactions take offsets and are no records.
+    fn record_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        let (beginning, end) = self.watermarks(topic, partition)?;
+        let mut reader = self.reader()?;
+        let mut step = 1;
+        loop {
+            let offset = beginning.max(end - step);
+            let mut from = Position { topic, partition, offset };
+            let mut records = Vec::new();
+            while from.offset < end {
+                let next = reader.read(from, end, 1 << 20, &mut records)?;
+                if next == from.offset {
+                    break;
+                }
+                from.offset = next;
+            }
+            match records.last() {
+                Some(last) => return Ok(last.position.offset + 1),
+                None if offset == beginning => return Ok(beginning),
+                None => step *= 8,
+            }
+        }
     }
 
     fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
@@ -248,7 +306,7 @@ impl Log for KafkaLog {
             }
         }
         let committed = self.committed_all(group, &wanted)?;
-        let ends = self.stable_ends(&wanted)?;
+        let ends = self.ends(&wanted)?;
         let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
         for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
             let offset = match committed {
@@ -289,6 +347,11 @@ fn list(names: &Names, positions: &[Position]) -> Result<TopicPartitionList, Log
 
 /// An error of rdkafka's as one of ours.
 fn failed(doing: &'static str, error: &KafkaError) -> LogError {
+    if let KafkaError::ClientConfig(_, _, setting, _) = error {
+        // its text has the value, which may be a secret
+        let reason = format!("librdkafka does not take the value of {setting}");
+        return LogError::Kafka { doing, reason };
+    }
     match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::Fenced

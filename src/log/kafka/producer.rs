@@ -41,8 +41,7 @@ impl Sender {
     }
 
     /// Sends the records and waits until all of them have arrived.
-    fn send(&self, batch: &RecordBatch) -> Result<(), LogError> {
-        let deadline = Instant::now() + self.deadline;
+    fn send(&self, batch: &RecordBatch, deadline: Instant) -> Result<(), LogError> {
         for record in batch.iter() {
             self.enqueue(&record, deadline)?;
         }
@@ -138,6 +137,8 @@ impl Sender {
 pub(super) struct KafkaProducer {
     sender: Sender,
     timeout: Duration,
+    /// when the open transaction must have ended
+    deadline: Instant,
 }
 
 impl KafkaProducer {
@@ -152,7 +153,9 @@ impl KafkaProducer {
         loop {
             // fences off whoever had this identity, and ends what was left open
             match sender.producer.init_transactions(limits().kafka_init_step) {
-                Ok(()) => return Ok(KafkaProducer { sender, timeout }),
+                Ok(()) => {
+                    return Ok(KafkaProducer { sender, timeout, deadline: Instant::now() });
+                }
                 Err(error) => {
                     sender.producer.poll(Duration::ZERO);
                     let again = matches!(&error, KafkaError::Transaction(e) if e.is_retriable());
@@ -165,8 +168,20 @@ impl KafkaProducer {
     }
 }
 
+impl KafkaProducer {
+    /// What is left of the transaction's time, and a moment for an answer that is under way.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
+    }
+}
+
 impl Producer for KafkaProducer {
+    fn idle(&mut self) {
+        self.sender.producer.poll(Duration::ZERO);
+    }
+
     fn begin(&mut self) -> Result<(), LogError> {
+        self.deadline = Instant::now() + self.timeout;
         self.sender
             .producer
             .begin_transaction()
@@ -174,7 +189,7 @@ impl Producer for KafkaProducer {
     }
 
     fn send(&mut self, batch: &RecordBatch) -> Result<(), LogError> {
-        self.sender.send(batch)
+        self.sender.send(batch, self.deadline)
     }
 
     fn send_positions(
@@ -188,7 +203,7 @@ impl Producer for KafkaProducer {
             return Err(LogError::Kafka { doing: "send positions", reason });
         }
         let list = super::list(&self.sender.names, positions)?;
-        let sent = native::send_positions(&self.sender.producer, &list, membership, self.timeout);
+        let sent = native::send_positions(&self.sender.producer, &list, membership, self.left());
         sent.map_err(|refused| {
             let reason = format!("{} ({:?})", refused.reason, refused.code);
             self.sender.fenced().unwrap_or(LogError::Kafka { doing: "send positions", reason })
@@ -196,7 +211,7 @@ impl Producer for KafkaProducer {
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
-        let committed = self.sender.producer.commit_transaction(self.timeout);
+        let committed = self.sender.producer.commit_transaction(self.left());
         // logs and statistics are events of this client too
         self.sender.producer.poll(Duration::ZERO);
         committed.map_err(|error| self.sender.failed("commit a transaction", &error))
@@ -218,6 +233,6 @@ impl KafkaAppender {
 
 impl Appender for KafkaAppender {
     fn append(&mut self, batch: &RecordBatch) -> Result<(), LogError> {
-        self.sender.send(batch)
+        self.sender.send(batch, Instant::now() + self.sender.deadline)
     }
 }

@@ -33,6 +33,18 @@ pub(super) fn client(
         .map_err(|error| super::failed("make a reader", &error))
 }
 
+/// A client that sees what is written, committed or not.
+pub(super) fn bystander(
+    settings: &Settings,
+    group: &str,
+) -> Result<BaseConsumer<ReaderContext>, LogError> {
+    let mut config = settings.reader(group);
+    config
+        .set("isolation.level", "read_uncommitted")
+        .create_with_context(ReaderContext { talk: Talk::new("reader") })
+        .map_err(|error| super::failed("make a reader", &error))
+}
+
 pub(super) struct KafkaReader {
     consumer: BaseConsumer<ReaderContext>,
     names: Arc<Names>,

@@ -95,8 +95,7 @@ impl Settings {
             .set("client.id", format!("weir/{}/{role}", self.kafka.process))
             .set("socket.timeout.ms", "10000")
             .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set("statistics.interval.ms", limits().kafka_statistics.as_millis().to_string());
+            .set("reconnect.backoff.max.ms", "1000");
         config
     }
 
@@ -125,7 +124,8 @@ impl Settings {
         Self::reading(&mut config);
         config
             .set("group.id", group)
-            .set("max.poll.interval.ms", "60000")
+            .set("max.poll.interval.ms", self.kafka.session_timeout_ms.max(60_000).to_string())
+            .set("statistics.interval.ms", limits().kafka_statistics.as_millis().to_string())
             .set("queued.max.messages.kbytes", limits().kafka_fetch_kbytes.to_string());
         match self.kafka.protocol {
             Protocol::Classic => config
@@ -173,7 +173,12 @@ impl Settings {
     pub(super) fn transactional(&self, identity: &str) -> ClientConfig {
         let mut config = self.writing("producer");
         let timeout = self.kafka.transaction_timeout_ms.to_string();
-        config.set("transactional.id", identity).set("transaction.timeout.ms", &timeout);
+        config
+            .set("transactional.id", identity)
+            .set("transaction.timeout.ms", &timeout)
+            // no longer than a transaction may take
+            .set("socket.timeout.ms", self.kafka.transaction_timeout_ms.min(10_000).to_string())
+            .set("statistics.interval.ms", limits().kafka_statistics.as_millis().to_string());
         self.finish(&mut config)
     }
 

@@ -308,13 +308,12 @@ impl<'a> Life<'a> {
     }
 
     fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
-        let log = &self.context.log;
-        let mut starts = Vec::new();
-        for partition in partitions.iter().copied() {
-            let offset = log.resume(GROUP, Topic::Escalations, partition)?;
-            starts.push(Position { topic: Topic::Escalations, partition, offset });
-            self.ledger.start(partition, offset);
-            self.fetched_to.insert(partition, offset);
+        let wanted: Vec<(Topic, u32)> =
+            partitions.iter().map(|partition| (Topic::Escalations, *partition)).collect();
+        let starts = self.context.log.resume_all(GROUP, &wanted)?;
+        for start in &starts {
+            self.ledger.start(start.partition, start.offset);
+            self.fetched_to.insert(start.partition, start.offset);
         }
         self.consumer.start(&starts)?;
         // says that commits work before anything is sent: with a full disk each life would

@@ -28,6 +28,9 @@ pub enum StoreSinkFailure {
     /// its thread could not be started
     #[error("cannot start the store sink: {0}")]
     Start(std::io::Error),
+    /// another process has its identity
+    #[error("the store sink was fenced twice: {0}")]
+    Fenced(LogError),
     /// its thread ended without a word
     #[error("the store sink ended without a word")]
     Lost,
@@ -46,11 +49,12 @@ enum Crash {
 /// A running store sink.
 #[derive(Debug)]
 pub struct StoreSink {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Result<(), StoreSinkFailure>>,
 }
 
 impl StoreSink {
-    /// Starts the sink on a thread of its own.
+    /// Starts the sink on a thread of its own, until `stop` says so. `process` is told to stop where
+    /// the sink must not go on.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -59,11 +63,19 @@ impl StoreSink {
         store: Arc<dyn Store>,
         health: &Health,
         stop: Stop,
+        process: Stop,
     ) -> Result<StoreSink, StoreSinkFailure> {
         let part = health.part(SINK);
         let thread = std::thread::Builder::new()
             .name("weir-store".into())
-            .spawn(move || pump_again(&log, store.as_ref(), &part, &stop))
+            .spawn(move || {
+                let ended = pump_again(&log, store.as_ref(), &part, &stop);
+                if ended.is_err() {
+                    // a process that lacks its sink is of no use
+                    process.stop();
+                }
+                ended
+            })
             .map_err(StoreSinkFailure::Start)?;
         Ok(StoreSink { thread })
     }
@@ -76,9 +88,9 @@ impl StoreSink {
     /// Waits until it has ended after a stop.
     ///
     /// # Errors
-    /// When it panicked.
+    /// When it panicked, or another process has its identity.
     pub fn join(self) -> Result<(), StoreSinkFailure> {
-        self.thread.join().map_err(|_| StoreSinkFailure::Lost)
+        self.thread.join().unwrap_or(Err(StoreSinkFailure::Lost))
     }
 
     /// Whether everything that is on the output topics now is stored and committed.
@@ -91,15 +103,29 @@ impl StoreSink {
 }
 
 /// Pumps until a stop is wanted; after a failure from the committed positions again.
-fn pump_again(log: &Arc<dyn Log>, store: &dyn Store, part: &Part, stop: &Stop) {
+fn pump_again(
+    log: &Arc<dyn Log>,
+    store: &dyn Store,
+    part: &Part,
+    stop: &Stop,
+) -> Result<(), StoreSinkFailure> {
     let mut backoff = limits().restart_backoff;
+    let mut fenced: Option<Instant> = None;
     while !stop.is_stopped() {
         let began = Instant::now();
-        let Err(crash) = pump(log.as_ref(), store, part, stop) else {
-            return;
+        let Err(mut crash) = pump(log.as_ref(), store, part, stop) else {
+            return Ok(());
         };
         if began.elapsed() > Duration::from_secs(60) {
             backoff = limits().restart_backoff;
+        }
+        if let Crash::Log(error @ LogError::Fenced { .. }) = crash {
+            let before = fenced.replace(Instant::now());
+            if before.is_some_and(|at| at.elapsed() < limits().fences_window) {
+                part.not_ready(error.to_string());
+                return Err(StoreSinkFailure::Fenced(error));
+            }
+            crash = Crash::Log(error);
         }
         let code = match crash {
             Crash::Log(_) => "log",
@@ -110,10 +136,11 @@ fn pump_again(log: &Arc<dyn Log>, store: &dyn Store, part: &Part, stop: &Stop) {
         tracing::error!(%crash, ?backoff, "store sink failed, starting again");
         part.not_ready(format!("{crash}; starting again"));
         if stop.wait(backoff) {
-            return;
+            return Ok(());
         }
         backoff = (backoff * 2).min(limits().restart_backoff_max);
     }
+    Ok(())
 }
 
 fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<(), Crash> {
@@ -150,7 +177,7 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
                 records.clear();
             }
         }
-        lag.measure(log)?;
+        lag.measure(log);
     }
 }
 
@@ -171,17 +198,17 @@ impl Lag {
         self.next.retain(|(_, partition), _| !partitions.contains(partition));
     }
 
-    fn measure(&mut self, log: &dyn Log) -> Result<(), LogError> {
-        if self.measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
-            return Ok(());
+    /// A log that does not answer is told by the work itself.
+    fn measure(&mut self, log: &dyn Log) {
+        if self.next.is_empty() || self.measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
+            return;
         }
         self.measured = Some(Instant::now());
         let owned: Vec<(Topic, u32)> = self.next.keys().copied().collect();
-        let ends = log.ends(&owned)?;
+        let Ok(ends) = log.ends(&owned) else { return };
         let behind: i64 =
             ends.iter().zip(self.next.values()).map(|(end, next)| (end - next).max(0)).sum();
         gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
-        Ok(())
     }
 }
 
