@@ -234,14 +234,16 @@ def zombie(world, options):
         until(lambda: weir.alive() or weir.count("transaction committed", debug=True), 60, f"process {weir.label}'s first commit", 0.1)
     # both own partitions, and the load is well under way
     world.probe.reach(min(30_000, load.events * 0.2), 60)
-    since = first.size()
+    since, others = first.size(), second.size()
     stop_in_transaction(first)
     stopped = now_ms()
     # the probe's view of the ends is a moment old: what came since is what has to be taken over
     time.sleep(0.5)
     mark = world.probe.end
     try:
-        until(lambda: second.alive() or world.probe.committed >= mark, asleep, "taking over from who was stopped")
+        # what the second process commits of its own partitions would hide that the others stand still
+        until(lambda: second.alive() or second.count("partition restored", others), asleep, "taking over from who was stopped", 0.05)
+        until(lambda: second.alive() or world.probe.committed >= mark, asleep, "deciding what was left to who took over")
         taken_over = (now_ms() - stopped) / 1000
         time.sleep(max(0.0, asleep - (now_ms() - stopped) / 1000))
     finally:
@@ -276,7 +278,7 @@ def zombie(world, options):
         raise Failed("the load ended before the stopped process was resumed")
     say(f"   {said.strip()[:240]}")
     commits = first.count("transaction committed", since, debug=True)
-    return Result(events=events, recovery=[taken_over], note=f"asleep for {asleep:.0f} s, refused, commits again {again:.1f} s after waking "
+    return Result(events=events, recovery=[taken_over], note=f"recovery is the takeover; asleep for {asleep:.0f} s, refused, commits again {again:.1f} s after waking "
                   f"({commits} since)")
 
 
