@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::registry::TOPICS;
-use super::text::interpolate;
 use super::{Interpolated, Secret};
 
 /// How members of a group agree on partitions.
@@ -81,17 +80,7 @@ impl<'de> Deserialize<'de> for Setting {
             toml::Value::Boolean(yes) => return Ok(Setting(Secret::new(yes.to_string()))),
             _ => return Err(error("expected a text, a number, true or false".into())),
         };
-        let mut missing = None;
-        let text = interpolate(&text, |name| {
-            let value = std::env::var(name).ok();
-            missing = value.is_none().then(|| name.to_owned());
-            value
-        });
-        match (text, missing) {
-            (Ok(text), _) => Ok(Setting(Secret::new(text))),
-            (Err(_), Some(name)) => Err(error(format!("environment variable {name} is not set"))),
-            (Err(_), None) => Err(error("\"${\" without \"}\", expected ${NAME}".into())),
-        }
+        Secret::interpolated(&text).map(Setting).map_err(error)
     }
 }
 

@@ -18,7 +18,6 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::text::interpolate;
 use super::topology::Checker;
 use super::{Interpolated, Problem, Secret};
 
@@ -98,19 +97,7 @@ impl<'de> Deserialize<'de> for Hidden {
         let toml::Value::String(text) = toml::Value::deserialize(deserializer)? else {
             return Err(error("password is not a text, expected one in quotes"));
         };
-        let mut missing = None;
-        let text = interpolate(&text, |name| {
-            let value = std::env::var(name).ok();
-            missing = value.is_none().then(|| name.to_owned());
-            value
-        });
-        match (text, missing) {
-            (Ok(text), _) => Ok(Hidden(Secret::new(text))),
-            (Err(_), Some(name)) => {
-                Err(error(&format!("environment variable {name} is not set, expected by password")))
-            }
-            (Err(_), None) => Err(error("password has \"${\" without \"}\", expected ${NAME}")),
-        }
+        Secret::interpolated(&text).map(Hidden).map_err(|why| error(&format!("password: {why}")))
     }
 }
 

@@ -61,6 +61,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Secret {
+    /// A secret from text with `${NAME}` in it; what is wrong is told without the text.
+    pub(super) fn interpolated(text: &str) -> Result<Secret, String> {
+        let mut missing = None;
+        let text = interpolate(text, |name| {
+            let value = std::env::var(name).ok();
+            missing = value.is_none().then(|| name.to_owned());
+            value
+        });
+        match (text, missing) {
+            (Ok(text), _) => Ok(Secret::new(text)),
+            (Err(_), Some(name)) => Err(format!("environment variable {name} is not set")),
+            (Err(_), None) => Err("\"${\" without \"}\", expected ${NAME}".to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +90,8 @@ mod tests {
         assert!(interpolate("${PORT}", value).unwrap_err().contains("PORT"));
         assert!(interpolate("${HOST", value).unwrap_err().contains("without"));
         assert_eq!(format!("{:?}", Secret::new("x".into())), "Secret(…)");
+        let wrong = Secret::interpolated("hush ${WEIR_TEST_NOT_SET}").unwrap_err();
+        assert!(wrong.contains("WEIR_TEST_NOT_SET") && !wrong.contains("hush"), "{wrong}");
+        assert!(!Secret::interpolated("hush ${").unwrap_err().contains("hush"));
     }
 }
