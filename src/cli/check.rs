@@ -70,6 +70,10 @@ fn describe(topology: &Topology, rules: &RuleSet) -> String {
         let _always = writeln!(text, "{line}");
     };
     line(format!("topology  {} is sound", topology.folder.display()));
+    line(match &topology.kafka {
+        Some(kafka) => format!("log       kafka at {}, prefix {:?}", kafka.brokers, kafka.prefix),
+        None => format!("log       embedded in {}", topology.embedded.data.0),
+    });
     line(format!("rule set  {}", rules.hash()));
     for kind in Kind::SCORED {
         let ids: Vec<&str> = rules.rule_ids(kind).collect();
