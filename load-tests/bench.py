@@ -80,7 +80,7 @@ class Bench:
         return folder
 
     def weir(self, verb, topology, *options):
-        return [TARGET / "weir", "--log", "warn", verb, "--topology", topology, *map(str, options)]
+        return [TARGET / "weir", "--log", "warn", verb, "--topology", topology, "--data", self.work / "data", *map(str, options)]
 
     def fresh(self, what):
         """Topics with the whole input on them."""
