@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use weir::config::{Kafka, Protocol, Secret};
+use weir::config::{Kafka, Protocol, Secret, Topology};
 use weir::event::{Position, Topic};
 use weir::log::kafka::{KafkaLog, TopicPlan};
 use weir::log::{Consumer, Log, LogError, Member, Membership, Polled, Record, RecordBatch};
@@ -364,9 +364,11 @@ fn topics_that_cannot_work_together_are_named() {
 
 #[test]
 fn a_name_for_a_topic_that_is_none_is_refused_with_a_suggestion() {
-    let mut kafka = kafka("127.0.0.1:1");
-    kafka.topics.insert("transaction".into(), "payments".into());
-    let refused = KafkaLog::open(&kafka).unwrap_err().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[kafka]\nbrokers = \"127.0.0.1:1\"\n[kafka.topics]\ntransaction = \"payments\"\n";
+    std::fs::write(folder.path().join("weir.toml"), text).unwrap();
+    let refused = Topology::load(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("weir.toml:4:1"), "{refused}");
     assert!(refused.contains("did you mean \"transactions\"?"), "{refused}");
 }
 

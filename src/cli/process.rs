@@ -22,7 +22,9 @@ use crate::event::{Millis, Topic};
 use crate::log::Log;
 use crate::log::faults::Faults;
 use crate::score::RuleSet;
-use crate::sink::notify::{Delivery, Notify, NotifyContext, NotifyHandle, RecordDeliveries};
+use crate::sink::notify::{
+    Delivery, Notify, NotifyContext, NotifyError, NotifyHandle, RecordDeliveries,
+};
 use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink, StoreSinkFailure};
 use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd, Watchdog};
 use crate::state::Horizon;
@@ -181,6 +183,7 @@ impl Process {
                 clock: self.clock.clone(),
                 health: health.clone(),
                 stop: self.sinks_stop.clone(),
+                process: self.stop.clone(),
                 runtime: self.runtime.handle().clone(),
                 record: record_deliveries(&store),
                 seed: self.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
@@ -281,7 +284,10 @@ impl Process {
             StoreSinkFailure::Fenced(_) => Failure::new(Exit::InUse, failure),
             _ => failed(failure),
         })?;
-        told.map_err(failed)?;
+        told.map_err(|error| match error {
+            NotifyError::Fenced(_) => Failure::new(Exit::InUse, error),
+            _ => failed(error),
+        })?;
         match ended? {
             Some(StageEnd::AtEnd) => tracing::info!("every input was decided about up to its end"),
             _ => tracing::info!("drained"),

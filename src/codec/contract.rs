@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_avro_fast::Schema;
 
-use crate::event::Kind;
+use crate::event::{Kind, Topic};
 
 macro_rules! contracts {
     ($($variant:ident = $file:literal, $doc:literal;)*) => {
@@ -71,6 +71,24 @@ impl Contract {
             Kind::Chat => Contract::Chat,
             Kind::Invoice => Contract::Invoice,
             Kind::Label => Contract::Label,
+        }
+    }
+
+    /// What the records of a topic are.
+    pub fn of_topic(topic: Topic) -> Contract {
+        match topic {
+            Topic::Transactions => Contract::Transaction,
+            Topic::Disputes => Contract::Dispute,
+            Topic::Chats => Contract::Chat,
+            Topic::Invoices => Contract::Invoice,
+            Topic::Labels => Contract::Label,
+            Topic::Decisions => Contract::Decision,
+            Topic::Escalations => Contract::Escalation,
+            Topic::DeadLetters => Contract::DeadLetter,
+            Topic::Rollups => Contract::Rollup,
+            Topic::Touches => Contract::Touch,
+            Topic::Fired => Contract::Fired,
+            Topic::Control => Contract::Control,
         }
     }
 

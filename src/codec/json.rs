@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::redact::shorten;
 use super::{Contract, redact};
+use crate::config::nearest;
 use crate::event::{Date, Event, Kind, Millis};
 
 /// Why a JSON value is not an event. Names the field, the value and what was expected.
@@ -184,7 +185,8 @@ fn check_record(
 ) -> Result<(), JsonError> {
     for (name, value) in fields {
         let Some(at) = record.lookup.get(name) else {
-            let nearest = nearest(name, record.lookup.keys());
+            let known = record.lookup.keys().map(String::as_str);
+            let nearest = nearest(name, known).map(str::to_owned);
             return Err(JsonError::UnknownField {
                 kind: kind.label(),
                 field: name.clone(),
@@ -199,15 +201,6 @@ fn check_record(
         }
     }
     Ok(())
-}
-
-/// The known name that was probably meant.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
-    known
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known.clone())
 }
 
 fn read<T: Deserialize<'static>>(fields: Map<String, Value>) -> Result<T, JsonError> {

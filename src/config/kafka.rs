@@ -8,8 +8,9 @@ use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::registry::TOPICS;
-use super::{Interpolated, Secret};
+use super::registry::{TOPICS, unknown_topic};
+use super::topology::Checker;
+use super::{Interpolated, Problem, Secret};
 
 /// How members of a group agree on partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,23 +49,31 @@ pub struct Kafka {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KafkaFile {
-    pub(super) brokers: Spanned<Interpolated>,
+    brokers: Spanned<Interpolated>,
     #[serde(default)]
-    pub(super) process: Option<Spanned<Interpolated>>,
+    process: Option<Spanned<Interpolated>>,
     #[serde(default)]
-    pub(super) prefix: Option<Spanned<Interpolated>>,
+    prefix: Option<Spanned<Interpolated>>,
     #[serde(default)]
-    pub(super) protocol: Protocol,
+    protocol: Protocol,
+    #[serde(default = "ten_seconds")]
+    session_timeout_ms: Spanned<u64>,
+    #[serde(default = "ten_seconds")]
+    transaction_timeout_ms: Spanned<u64>,
+    #[serde(default = "a_week")]
+    retention_hours: Spanned<u32>,
     #[serde(default)]
-    pub(super) session_timeout_ms: Option<Spanned<u64>>,
+    topics: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
     #[serde(default)]
-    pub(super) transaction_timeout_ms: Option<Spanned<u64>>,
-    #[serde(default)]
-    pub(super) retention_hours: Option<Spanned<u32>>,
-    #[serde(default)]
-    pub(super) topics: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
-    #[serde(default)]
-    pub(super) settings: BTreeMap<Spanned<String>, Spanned<Setting>>,
+    settings: BTreeMap<Spanned<String>, Spanned<Setting>>,
+}
+
+fn ten_seconds() -> Spanned<u64> {
+    Spanned::new(0..0, 10_000)
+}
+
+fn a_week() -> Spanned<u32> {
+    Spanned::new(0..0, 168)
 }
 
 /// A value of librdkafka's; it may be a secret, so no message shows it.
@@ -119,133 +128,129 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Something wrong: where, and what.
-pub(super) type Wrong = (std::ops::Range<usize>, String);
+impl Checker<'_> {
+    pub(super) fn kafka(&self, file: KafkaFile, problems: &mut Vec<Problem>) -> Option<Kafka> {
+        let before = problems.len();
+        problems.extend(self.brokers(&file.brokers).err());
+        problems.extend(self.name("process", file.process.as_ref(), 1).err());
+        problems.extend(self.name("prefix", file.prefix.as_ref(), 0).err());
+        let session = &file.session_timeout_ms;
+        self.range("session_timeout_ms", session, (6_000, 300_000), problems);
+        let transaction = &file.transaction_timeout_ms;
+        self.range("transaction_timeout_ms", transaction, (5_000, 60_000), problems);
+        self.range("retention_hours", &file.retention_hours, (1, 24 * 366 * 10), problems);
+        let topics = self.topics(file.topics, problems);
+        let settings = self.settings(file.settings, problems);
+        if problems.len() > before {
+            return None;
+        }
+        let text = |setting: Option<Spanned<Interpolated>>, default: &str| {
+            setting.map_or_else(|| default.to_owned(), |setting| setting.into_inner().0)
+        };
+        Some(Kafka {
+            brokers: file.brokers.into_inner().0,
+            process: text(file.process, "weir"),
+            prefix: text(file.prefix, ""),
+            protocol: file.protocol,
+            session_timeout_ms: file.session_timeout_ms.into_inner(),
+            transaction_timeout_ms: file.transaction_timeout_ms.into_inner(),
+            retention_hours: file.retention_hours.into_inner(),
+            topics,
+            settings,
+        })
+    }
 
-impl KafkaFile {
-    /// The section as it is used.
-    pub(super) fn check(self) -> Result<Kafka, Vec<Wrong>> {
-        let mut wrong = Vec::new();
-        let brokers = self.brokers.get_ref().0.clone();
+    fn brokers(&self, brokers: &Spanned<Interpolated>) -> Result<(), Problem> {
+        let text = &brokers.get_ref().0;
         let is_broker = |broker: &str| {
             broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
                 !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
             })
         };
-        if !brokers.split(',').all(is_broker) {
-            let text = format!("brokers is {brokers:?}, expected host:port, separated by commas");
-            wrong.push((self.brokers.span(), text));
+        match text.split(',').all(is_broker) {
+            true => Ok(()),
+            false => {
+                let message =
+                    format!("brokers is {text:?}, expected host:port, separated by commas");
+                Err(self.problem(brokers, message))
+            }
         }
-        let mut text = |setting: Option<Spanned<Interpolated>>, name: &str, default: &str| {
-            let Some(setting) = setting else {
-                return default.to_owned();
-            };
-            let value = setting.get_ref().0.clone();
-            if !is_name(&value) || (value.is_empty() && name != "prefix") {
-                let text = format!(
+    }
+
+    fn name(
+        &self,
+        name: &str,
+        setting: Option<&Spanned<Interpolated>>,
+        least: usize,
+    ) -> Result<(), Problem> {
+        let Some(setting) = setting else { return Ok(()) };
+        let value = &setting.get_ref().0;
+        match is_name(value) && value.len() >= least {
+            true => Ok(()),
+            false => {
+                let message = format!(
                     "{name} is {value:?}, expected letters, digits, dots, dashes and underscores"
                 );
-                wrong.push((setting.span(), text));
+                Err(self.problem(setting, message))
             }
-            value
-        };
-        let process = text(self.process, "process", "weir");
-        let prefix = text(self.prefix, "prefix", "");
-        let mut range = |setting: Option<Spanned<u64>>, name: &str, default, least, most| {
-            let value = setting.as_ref().map_or(default, |setting| *setting.get_ref());
-            if let Some(setting) = setting
-                && !(least..=most).contains(&value)
-            {
-                let text = format!("{name} is {value}, expected {least} to {most}");
-                wrong.push((setting.span(), text));
-            }
-            value
-        };
-        let session_timeout_ms =
-            range(self.session_timeout_ms, "session_timeout_ms", 10_000, 6_000, 300_000);
-        let transaction_timeout_ms =
-            range(self.transaction_timeout_ms, "transaction_timeout_ms", 10_000, 5_000, 60_000);
-        let retention = self.retention_hours.map(|hours| {
-            let span = hours.span();
-            Spanned::new(span, u64::from(*hours.get_ref()))
-        });
-        let retention_hours = range(retention, "retention_hours", 168, 1, 24 * 366 * 10);
-        let topics = topics(self.topics, &mut wrong);
-        let settings = settings(self.settings, &mut wrong);
-        if !wrong.is_empty() {
-            return Err(wrong);
         }
-        Ok(Kafka {
-            brokers,
-            process,
-            prefix,
-            protocol: self.protocol,
-            session_timeout_ms,
-            transaction_timeout_ms,
-            retention_hours: u32::try_from(retention_hours).unwrap_or(u32::MAX),
-            topics,
-            settings,
-        })
     }
-}
 
-fn topics(
-    file: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
-    wrong: &mut Vec<Wrong>,
-) -> BTreeMap<String, String> {
-    let mut topics: BTreeMap<String, String> = BTreeMap::new();
-    let renamed: Vec<String> = file.keys().map(|key| key.get_ref().clone()).collect();
-    for (key, name) in file {
-        let value = &name.get_ref().0;
-        if !TOPICS.contains(&key.get_ref().as_str()) {
-            let likeness = |known: &&&str| strsim::jaro_winkler(known, key.get_ref());
-            let near = TOPICS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let near = near.copied().unwrap_or_default();
-            let text = format!("unknown topic {:?}, did you mean {near:?}?", key.get_ref());
-            wrong.push((key.span(), text));
-        } else if value.is_empty() || !is_name(value) {
-            let text =
-                format!("{} is called {value:?}, which Kafka takes for no name", key.get_ref());
-            wrong.push((name.span(), text));
-        } else if topics.values().any(|known| known == value)
-            || (TOPICS.contains(&value.as_str())
-                && value != key.get_ref()
-                && !renamed.contains(value))
-        {
-            let text = format!("{value:?} is the name of two topics, expected one each");
-            wrong.push((name.span(), text));
-        } else {
-            topics.insert(key.into_inner(), value.clone());
+    fn topics(
+        &self,
+        file: BTreeMap<Spanned<String>, Spanned<Interpolated>>,
+        problems: &mut Vec<Problem>,
+    ) -> BTreeMap<String, String> {
+        let mut topics: BTreeMap<String, String> = BTreeMap::new();
+        let renamed: Vec<String> = file.keys().map(|key| key.get_ref().clone()).collect();
+        for (key, name) in file {
+            let (topic, value) = (key.get_ref().as_str(), name.get_ref().0.as_str());
+            let is_another = TOPICS.contains(&value)
+                && value != topic
+                && !renamed.iter().any(|renamed| renamed == value);
+            if !TOPICS.contains(&topic) {
+                problems.push(self.problem(&key, unknown_topic(topic)));
+            } else if value.is_empty() || !is_name(value) {
+                let message = format!("{topic} is called {value:?}, which Kafka takes for no name");
+                problems.push(self.problem(&name, message));
+            } else if is_another || topics.values().any(|known| known == value) {
+                let message = format!("{value:?} is the name of two topics, expected one each");
+                problems.push(self.problem(&name, message));
+            } else {
+                topics.insert(topic.to_owned(), value.to_owned());
+            }
         }
+        topics
     }
-    topics
-}
 
-fn settings(
-    file: BTreeMap<Spanned<String>, Spanned<Setting>>,
-    wrong: &mut Vec<Wrong>,
-) -> BTreeMap<String, Secret> {
-    let mut settings = BTreeMap::new();
-    for (key, value) in file {
-        let name = key.get_ref();
-        if OURS.contains(&name.as_str()) {
-            let text = format!("{name} is weir's to decide: exactly once depends on it");
-            wrong.push((key.span(), text));
-            continue;
-        }
-        let secret = value.get_ref().0.clone();
-        let taken = ClientConfig::new().set(name, secret.reveal()).create_native_config();
-        match taken {
-            Ok(_) => {}
-            Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-                wrong.push((key.span(), format!("librdkafka has no setting {name:?}")));
+    fn settings(
+        &self,
+        file: BTreeMap<Spanned<String>, Spanned<Setting>>,
+        problems: &mut Vec<Problem>,
+    ) -> BTreeMap<String, Secret> {
+        let mut settings = BTreeMap::new();
+        for (key, value) in file {
+            let name = key.get_ref();
+            if OURS.contains(&name.as_str()) {
+                let message = format!("{name} is weir's to decide: exactly once depends on it");
+                problems.push(self.problem(&key, message));
+                continue;
             }
-            Err(_) => {
-                wrong
-                    .push((value.span(), format!("librdkafka does not take this value of {name}")));
+            let secret = value.get_ref().0.clone();
+            match ClientConfig::new().set(name, secret.reveal()).create_native_config() {
+                Ok(_) => {}
+                Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                    let message = format!("librdkafka has no setting {name:?}");
+                    problems.push(self.problem(&key, message));
+                }
+                // its text has the value, which may be a secret
+                Err(_) => {
+                    let message = format!("librdkafka does not take this value of {name}");
+                    problems.push(self.problem(&value, message));
+                }
             }
+            settings.insert(name.clone(), secret);
         }
-        settings.insert(name.clone(), secret);
+        settings
     }
-    settings
 }

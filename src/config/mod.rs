@@ -2,14 +2,17 @@
 
 mod kafka;
 mod limits;
+mod nearest;
 mod problem;
 mod registry;
 mod rules;
 mod text;
 mod topology;
+mod webhook;
 
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
+pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems};
 #[cfg(test)]
 pub(crate) use registry::TOPICS;
@@ -17,6 +20,6 @@ pub use registry::{Login, Registry};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
 pub use text::{Interpolated, Secret};
 pub use topology::{
-    Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Pressure, Server, Topology, Webhook,
-    Worker,
+    Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Pressure, Server, Topology, Worker,
 };
+pub use webhook::Webhook;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::topology::Checker;
-use super::{Interpolated, Problem, Secret};
+use super::{Interpolated, Problem, Secret, nearest};
 
 /// Topics whose records have a schema. Their contracts are the codec's affair, where a test
 /// compares the names.
@@ -37,6 +37,15 @@ pub(crate) const TOPICS: [&str; 12] = [
     "weir.fired",
     "weir.control",
 ];
+
+/// What is wrong with a topic's name that is none.
+pub(super) fn unknown_topic(name: &str) -> String {
+    match nearest(name, TOPICS) {
+        Some(known) => format!("topic {name:?} is unknown, did you mean {known:?}?"),
+        None => format!("topic {name:?} is unknown, expected one of {}", TOPICS.join(", ")),
+    }
+}
+
 /// Bytes a subject may have, as Confluent's registry has it.
 const SUBJECT_BYTES_MAX: usize = 255;
 
@@ -193,8 +202,7 @@ impl Checker<'_> {
         for (topic, subject) in &file.subjects {
             let name = topic.get_ref().as_str();
             if !TOPICS.contains(&name) {
-                let message = format!("topic {name:?} is unknown{}", hint(name));
-                return Err(self.problem(topic, message));
+                return Err(self.problem(topic, unknown_topic(name)));
             }
             let text = &subject.get_ref().0;
             if text.is_empty()
@@ -210,21 +218,6 @@ impl Checker<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The topic that an unknown name is most like, or all of them.
-fn hint(unknown: &str) -> String {
-    let unknown = unknown.to_lowercase();
-    let allowed = (unknown.chars().count() / 3).max(1);
-    let nearest = TOPICS
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(&unknown, name), *name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min();
-    match nearest {
-        Some((_, name)) => format!(", did you mean {name:?}?"),
-        None => format!(", expected one of {}", TOPICS.join(", ")),
     }
 }
 

@@ -27,10 +27,12 @@ pub mod faults;
 pub mod kafka;
 mod partition;
 mod record;
+mod restart;
 
 pub use error::LogError;
 pub use partition::partition_of;
 pub use record::{Outgoing, Record, RecordBatch};
+pub use restart::Restarts;
 
 /// What a poll brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,18 +296,8 @@ pub trait Log: Send + Sync {
         wanted.iter().map(committed).collect()
     }
 
-    /// Where the group goes on: its committed position, else the oldest record.
-    ///
-    /// # Errors
-    /// When the log cannot be reached.
-    fn resume(&self, group: &str, topic: Topic, partition: u32) -> Result<i64, LogError> {
-        match self.committed(group, topic, partition)? {
-            Some(offset) => Ok(offset),
-            None => self.beginning(topic, partition),
-        }
-    }
-
-    /// The same of many partitions, in their order.
+    /// Where the group goes on in each of these partitions, in their order: its committed position,
+    /// else the oldest record.
     ///
     /// # Errors
     /// When the log cannot be reached.
@@ -328,13 +320,24 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When the log cannot be reached.
     fn caught_up(&self, group: &str, topics: &[Topic]) -> Result<bool, LogError> {
-        for topic in topics.iter().copied() {
-            for partition in 0..self.partitions(topic)? {
-                if self.resume(group, topic, partition)? < self.end(topic, partition)? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        let wanted = every_partition(self, topics)?;
+        let next = self.resume_all(group, &wanted)?;
+        let ends = self.ends(&wanted)?;
+        Ok(next.iter().zip(ends).all(|(next, end)| next.offset >= end))
     }
+}
+
+/// Every partition of these topics.
+///
+/// # Errors
+/// When a topic is missing.
+pub fn every_partition<L: Log + ?Sized>(
+    log: &L,
+    topics: &[Topic],
+) -> Result<Vec<(Topic, u32)>, LogError> {
+    let mut all = Vec::new();
+    for topic in topics.iter().copied() {
+        all.extend((0..log.partitions(topic)?).map(|partition| (topic, partition)));
+    }
+    Ok(all)
 }

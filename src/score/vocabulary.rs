@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::fields::fields;
+use crate::config::nearest;
 use crate::event::{Kind, Slot};
 use crate::state::{FEATURES, FeatureType};
 
@@ -94,14 +95,8 @@ impl Vocabulary {
 
     /// What is wrong with a name that is not known, with the nearest one that is.
     pub(super) fn unknown(&self, name: &str) -> String {
-        let nearest = self
-            .names
-            .iter()
-            .map(|(known, _)| (strsim::jaro_winkler(name, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        match nearest {
-            Some((_, known)) => format!("unknown name {name:?}, did you mean {known:?}?"),
+        match nearest(name, self.names.iter().map(|(known, _)| known.as_str())) {
+            Some(known) => format!("unknown name {name:?}, did you mean {known:?}?"),
             None => format!("unknown name {name:?}, expected an event field or a feature"),
         }
     }

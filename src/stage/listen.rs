@@ -12,7 +12,7 @@ use metrics::{counter, histogram};
 use crate::codec::{Contract, decode_own};
 use crate::config::limits;
 use crate::event::{Position, Topic, Touch};
-use crate::log::{Log, LogError, Record};
+use crate::log::{Log, LogError, Record, Restarts, every_partition};
 use crate::telemetry::{Clock, Stop, metric};
 
 /// Starts to listen, until a stop is wanted.
@@ -22,33 +22,31 @@ use crate::telemetry::{Clock, Stop, metric};
 pub fn start(log: Arc<dyn Log>, clock: Clock, stop: Stop) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("weir-listen".into()).spawn(move || {
         let mut at: Vec<Position> = Vec::new();
-        let mut backoff = limits().restart_backoff;
+        let mut restarts = Restarts::begin();
         while !stop.is_stopped() {
             let Err(error) = listen(log.as_ref(), &clock, &stop, &mut at) else {
                 return;
             };
-            tracing::warn!(%error, ?backoff, "touches are not heard, listening again");
-            if stop.wait(backoff) {
+            let pause = restarts.pause();
+            tracing::warn!(%error, ?pause, "touches are not heard, listening again");
+            if stop.wait(pause) {
                 return;
             }
-            backoff = (backoff * 2).min(limits().restart_backoff_max);
         }
     })
 }
 
 /// Where listening begins: touches at their ends, control at its beginning.
 fn beginning(log: &dyn Log) -> Result<Vec<Position>, LogError> {
-    let position = |topic, partition, offset| Position { topic, partition, offset };
-    let mut from = Vec::new();
-    for partition in 0..log.partitions(Topic::Touches)? {
-        let end = log.end(Topic::Touches, partition)?;
-        from.push(position(Topic::Touches, partition, end));
-    }
-    for partition in 0..log.partitions(Topic::Control)? {
-        let first = log.beginning(Topic::Control, partition)?;
-        from.push(position(Topic::Control, partition, first));
-    }
-    Ok(from)
+    let touches = every_partition(log, &[Topic::Touches])?;
+    let control = every_partition(log, &[Topic::Control])?;
+    let offsets = log.ends(&touches)?.into_iter().chain(log.beginnings(&control)?);
+    let position = |((topic, partition), offset): (&(Topic, u32), i64)| Position {
+        topic: *topic,
+        partition: *partition,
+        offset,
+    };
+    Ok(touches.iter().chain(&control).zip(offsets).map(position).collect())
 }
 
 fn listen(

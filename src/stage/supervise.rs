@@ -1,11 +1,9 @@
 //! Lives of workers: started again after a crash, ended for good when that would do harm.
 
+use metrics::counter;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use metrics::counter;
 
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::Processor;
@@ -13,7 +11,7 @@ use super::worker::{Crash, Ended, Life};
 use super::{Context, Settings, lag, listen};
 use crate::config::{Problems, limits};
 use crate::event::Position;
-use crate::log::LogError;
+use crate::log::{LogError, Restarts};
 use crate::score::{Engine, RuleSet};
 use crate::telemetry::{Part, Stop, metric};
 
@@ -160,10 +158,8 @@ fn live_again(
 ) -> Result<StageEnd, StageFailure> {
     let mut panicked: HashSet<Position> = HashSet::new();
     let mut gauge = PoisonGauge::new(settings.poison);
-    let mut backoff = limits().restart_backoff;
-    let mut fenced: Option<Instant> = None;
+    let mut restarts = Restarts::begin();
     loop {
-        let began = Instant::now();
         let crash = match live(context, settings, index, part, &panicked, &mut gauge)? {
             Ok(Ended::Drained) => return Ok(StageEnd::Drained),
             Ok(Ended::AtEnd) => return Ok(StageEnd::AtEnd),
@@ -183,44 +179,35 @@ fn live_again(
                 }
             });
         }
-        let reason = match &crash {
-            Crash::Poison(limit) => return Err(StageFailure::Poison(*limit)),
+        let told = crash.to_string();
+        let reason = match crash {
+            Crash::Poison(limit) => return Err(StageFailure::Poison(limit)),
             Crash::Panicked(position) => {
-                panicked.insert(*position);
+                panicked.insert(position);
                 if panicked.len() > limits().panics_max {
                     return Err(StageFailure::Panics(panicked.len()));
                 }
                 "panic"
             }
             Crash::StateGap { partition, unreadable } => {
-                let (partition, unreadable) = (*partition, *unreadable);
                 return Err(StageFailure::StateGap { partition, unreadable });
             }
-            Crash::Log(LogError::Fenced { .. }) => {
-                let before = fenced.replace(Instant::now());
-                if before.is_some_and(|at| at.elapsed() < limits().fences_window)
-                    && let Crash::Log(error) = crash
-                {
-                    return Err(StageFailure::Fenced(error));
-                }
-                "fenced"
-            }
             Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
+            Crash::Log(error) if restarts.is_usurped(&error) => {
+                return Err(StageFailure::Fenced(error));
+            }
+            Crash::Log(LogError::Fenced { .. }) => "fenced",
             Crash::Log(_) => "log",
             Crash::Encode(_) => "encode",
             Crash::Registry(_) => "registry",
         };
-        // a life that lasted was a good one: the next trouble is a new one
-        if began.elapsed() > Duration::from_secs(60) {
-            backoff = limits().restart_backoff;
-        }
+        let pause = restarts.pause();
         counter!(metric::RESTARTS, "reason" => reason).increment(1);
-        tracing::error!(worker = index, %crash, ?backoff, "worker crashed, starting again");
-        part.not_ready(format!("{crash}; starting again"));
-        if context.stop.wait(backoff) {
+        tracing::error!(worker = index, crash = told, ?pause, "worker crashed, starting again");
+        part.not_ready(format!("{told}; starting again"));
+        if context.stop.wait(pause) {
             return Ok(StageEnd::Drained);
         }
-        backoff = (backoff * 2).min(limits().restart_backoff_max);
     }
 }
 

@@ -8,7 +8,6 @@
 //! | 408, 425, 429, 5xx, time-out, no connection, half an answer | again, until time is up |
 //! | anything else | an answer of no use: a setting is wrong |
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::RegistryError;
 use crate::config::{Login, Registry as Section, limits};
+use crate::telemetry::causes;
 
 const USER_AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
@@ -85,7 +85,7 @@ impl Client {
         if base.cannot_be_a_base() {
             return Err(error("expected http:// or https:// and a host".to_owned()));
         }
-        let http = http(&base).map_err(|reason| error(causes(&reason)))?;
+        let http = http(&base).map_err(|why| error(reason(&why)))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Client {
             http,
@@ -166,7 +166,7 @@ impl Client {
         if let Some(body) = question.body {
             request = request.header(CONTENT_TYPE, JSON).body(body.to_string());
         }
-        let again = |error: reqwest::Error| Failed::Again(causes(&error));
+        let again = |error: reqwest::Error| Failed::Again(reason(&error));
         let mut response = request.send().await.map_err(again)?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -272,20 +272,11 @@ fn http(base: &Url) -> Result<Http, reqwest::Error> {
     }
 }
 
-/// What was behind an error of the client, from the outside in, without the URL.
-fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        source = error.source();
-    }
-    match texts.is_empty() {
-        true => "the request could not be made".to_owned(),
-        false => texts.join(": ").chars().take(WHY_CHARS_MAX).collect(),
+/// Why a request was not made, without the URL.
+fn reason(error: &reqwest::Error) -> String {
+    match causes(error) {
+        none if none.is_empty() => "the request could not be made".to_owned(),
+        text => text.chars().take(WHY_CHARS_MAX).collect(),
     }
 }
 

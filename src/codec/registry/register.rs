@@ -20,22 +20,6 @@ use crate::codec::Contract;
 use crate::config::Registry as Section;
 use crate::event::Topic;
 
-/// What the records of each topic are.
-pub(super) const TOPICS: [(&str, Contract); 12] = [
-    ("labels", Contract::Label),
-    ("disputes", Contract::Dispute),
-    ("chats", Contract::Chat),
-    ("invoices", Contract::Invoice),
-    ("transactions", Contract::Transaction),
-    ("decisions", Contract::Decision),
-    ("escalations", Contract::Escalation),
-    ("dead-letters", Contract::DeadLetter),
-    ("weir.rollups", Contract::Rollup),
-    ("weir.touches", Contract::Touch),
-    ("weir.fired", Contract::Fired),
-    ("weir.control", Contract::Control),
-];
-
 /// The id is all that is read of an answer to a registration.
 #[derive(Deserialize)]
 struct Registered {
@@ -55,10 +39,11 @@ impl Registry {
     pub(super) fn register(&self, section: &Section) -> Result<Ids, RegistryError> {
         let deadline = Instant::now() + self.start;
         let mut ids = Ids::default();
-        for (topic, contract) in TOPICS {
-            let subject = &section.subject(topic);
+        for topic in Topic::ALL {
+            let contract = Contract::of_topic(topic);
+            let subject = &section.subject(topic.name());
             let turn = Turn { registry: self, subject, contract, deadline };
-            let id = match Topic::INPUTS.iter().any(|input| input.name() == topic) {
+            let id = match Topic::INPUTS.contains(&topic) {
                 true => turn.input()?,
                 false => Some(turn.output()?),
             };

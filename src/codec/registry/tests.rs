@@ -345,15 +345,14 @@ fn it_can_be_asked_and_dropped_within_another_runtime() {
 
 #[test]
 fn topics_are_those_of_the_settings_and_of_the_log() {
-    assert_eq!(register::TOPICS.map(|(name, _)| name), TOPICS);
+    assert_eq!(Topic::ALL.map(Topic::name), TOPICS);
     for topic in Topic::ALL {
-        let found = register::TOPICS.iter().find(|(name, _)| *name == topic.name());
-        let (_, contract) = found.unwrap_or_else(|| panic!("{topic}"));
-        assert!(topic.kind().is_none_or(|kind| Contract::of(kind) == *contract), "{topic}");
+        let contract = Contract::of_topic(topic);
+        assert!(topic.kind().is_none_or(|kind| Contract::of(kind) == contract), "{topic}");
     }
     for contract in Contract::ALL {
-        let topics = register::TOPICS.iter().filter(|(_, of)| of == contract).count();
-        assert_eq!(topics, 1, "{contract:?}");
+        let topics = Topic::ALL.iter().filter(|topic| Contract::of_topic(**topic) == *contract);
+        assert_eq!(topics.count(), 1, "{contract:?}");
     }
 }
 
@@ -421,7 +420,7 @@ fn a_worker_waits_for_its_registry_and_neither_diverts_nor_forgets_a_record() {
     let flaky = Flaky::start(trouble.clone().chain([schema_of(Contract::Label)]));
     let log = run_stage(folder.path(), &flaky, true);
     assert_eq!(flaky.requests(), 5);
-    assert_eq!(log.resume(stage::GROUP, Topic::Labels, 0).unwrap(), 1);
+    assert_eq!(log.committed(stage::GROUP, Topic::Labels, 0).unwrap(), Some(1));
     assert_eq!(log.end(Topic::DeadLetters, 0).unwrap(), 0);
     drop(log);
     // another process restores: a record that cannot be read for now is no gap in its state

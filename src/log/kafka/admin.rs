@@ -25,7 +25,7 @@ impl KafkaLog {
         plans: &[TopicPlan],
         replication: i32,
     ) -> Result<Vec<String>, LogError> {
-        let (settings, names) = (Settings::new(kafka), Names::new(kafka)?);
+        let (settings, names) = (Settings::new(kafka), Names::new(kafka));
         let counts = ask_counts(&settings, &names)?;
         let missing = |plan: &&TopicPlan| counts.get(&plan.topic).copied().flatten().is_none();
         let missing: Vec<&TopicPlan> = plans.iter().filter(missing).collect();
@@ -38,7 +38,7 @@ impl KafkaLog {
             .iter()
             .zip(&configs)
             .map(|(plan, config)| {
-                let partitions = i32::try_from(plan.partitions).unwrap_or(i32::MAX);
+                let partitions = super::number(plan.partitions);
                 let replication = TopicReplication::Fixed(replication);
                 let topic = NewTopic::new(names.of(plan.topic), partitions, replication);
                 config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
@@ -69,7 +69,7 @@ impl KafkaLog {
     /// # Errors
     /// When no broker answers, or it does not tell.
     pub fn check_topics(kafka: &Kafka, plans: &[TopicPlan]) -> Result<Vec<TopicReport>, LogError> {
-        let (settings, names) = (Settings::new(kafka), Names::new(kafka)?);
+        let (settings, names) = (Settings::new(kafka), Names::new(kafka));
         let counts = ask_counts(&settings, &names)?;
         let there: Vec<&TopicPlan> = plans
             .iter()
@@ -103,7 +103,7 @@ impl KafkaLog {
     /// # Errors
     /// When no broker answers.
     pub fn found_partitions(kafka: &Kafka) -> Result<Option<u32>, LogError> {
-        let (settings, names) = (Settings::new(kafka), Names::new(kafka)?);
+        let (settings, names) = (Settings::new(kafka), Names::new(kafka));
         let counts = ask_counts(&settings, &names)?;
         let found = |topic: &Topic| counts.get(topic).copied().flatten();
         let first = found(&Topic::Transactions);

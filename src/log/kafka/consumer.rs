@@ -339,7 +339,7 @@ impl Consumer for KafkaConsumer {
 
     fn pause(&mut self, topic: Topic, partition: u32, paused: bool) {
         let mut list = TopicPartitionList::new();
-        list.add_partition(self.names.of(topic), i32::try_from(partition).unwrap_or(i32::MAX));
+        list.add_partition(self.names.of(topic), super::number(partition));
         let done = match paused {
             true => self.consumer.pause(&list),
             false => self.consumer.resume(&list),

@@ -39,7 +39,9 @@ use self::context::ReaderContext;
 use self::producer::{KafkaAppender, KafkaProducer};
 use self::reader::{KafkaFollower, KafkaReader};
 use self::settings::{Names, Settings};
-use super::{Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader};
+use super::{
+    Appender, Consumer, Follower, Log, LogError, Member, Producer, Reader, every_partition,
+};
 use crate::config::{Kafka, limits};
 use crate::event::{Position, Topic};
 use crate::telemetry::Stop;
@@ -77,7 +79,7 @@ impl KafkaLog {
     /// When no broker answers in time, or the topics are not as they must be.
     pub fn open(kafka: &Kafka) -> Result<KafkaLog, LogError> {
         let settings = Settings::new(kafka);
-        let names = Arc::new(Names::new(kafka)?);
+        let names = Arc::new(Names::new(kafka));
         let asker = reader::client(&settings, &names.group("weir.asker"))?;
         let counts = topics::counts(&asker, &names, settings.brokers())?;
         let problems = topics::problems_of_counts(&counts, &names);
@@ -111,16 +113,26 @@ impl KafkaLog {
         Ok(asker)
     }
 
-    fn watermarks(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+    /// Where one partition ends (`Offset::End`) or begins (`Offset::Beginning`).
+    fn offset(&self, topic: Topic, partition: u32, which: Offset) -> Result<i64, LogError> {
         self.partitions(topic)?;
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let found = self.asker.fetch_watermarks(
-            self.names.of(topic),
-            number,
-            limits().kafka_request_deadline,
-        );
-        serve(&self.asker);
-        found.map_err(|error| failed("ask for the ends of a partition", &error))
+        let found = self.offsets(&[(topic, partition)], which)?;
+        found.first().copied().ok_or(LogError::Kafka {
+            doing: "ask for the ends of partitions",
+            reason: "no answer".to_owned(),
+        })
+    }
+
+    /// Works with the reader that is kept for looking whether records are left.
+    fn look<T>(
+        &self,
+        work: impl FnOnce(&mut KafkaReader) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
+        match looker.as_mut() {
+            Some(looker) => work(looker),
+            None => work(looker.insert(KafkaReader::new(&self.settings, Arc::clone(&self.names))?)),
+        }
     }
 
     /// Offsets after the last committed record (`Offset::End`) or of the oldest one
@@ -133,7 +145,7 @@ impl KafkaLog {
         let failed = |error| failed("ask for the ends of partitions", &error);
         let mut list = TopicPartitionList::new();
         for (topic, partition) in wanted {
-            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+            let partition = number(*partition);
             // in this request times of -1 and -2 stand for end and beginning, as in Kafka's protocol
             list.add_partition_offset(self.names.of(*topic), partition, which).map_err(failed)?;
         }
@@ -144,8 +156,8 @@ impl KafkaLog {
             .iter()
             .map(|(topic, partition)| {
                 let name = self.names.of(*topic);
-                let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-                match found.find_partition(name, partition).map(|element| element.offset()) {
+                match found.find_partition(name, number(*partition)).map(|element| element.offset())
+                {
                     Some(Offset::Offset(offset)) => Ok(offset),
                     other => Err(LogError::Kafka {
                         doing: "ask for the ends of partitions",
@@ -194,7 +206,7 @@ impl Log for KafkaLog {
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
-        Ok(self.watermarks(topic, partition)?.1)
+        self.offset(topic, partition, Offset::End)
     }
 
     fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
@@ -210,9 +222,9 @@ impl Log for KafkaLog {
     fn settled_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
         let deadline = Instant::now() + self.settings.stable_deadline();
         let nap = Stop::default();
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let wait = limits().kafka_request_deadline;
-        let written = self.bystander.fetch_watermarks(self.names.of(topic), number, wait);
+        let name = self.names.of(topic);
+        let written = self.bystander.fetch_watermarks(name, number(partition), wait);
         serve(&self.bystander);
         let written = written.map_err(|error| failed("ask for what is written", &error))?.1;
         loop {
@@ -230,30 +242,31 @@ impl Log for KafkaLog {
 
     /// Looked for from the end backwards: marks of transactions take offsets and are no records.
     fn record_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
-        let (beginning, end) = self.watermarks(topic, partition)?;
-        let mut reader = self.reader()?;
+        let (beginning, end) = (self.beginning(topic, partition)?, self.end(topic, partition)?);
         let mut step = 1;
-        loop {
-            let offset = beginning.max(end - step);
-            let mut from = Position { topic, partition, offset };
-            let mut records = Vec::new();
-            while from.offset < end {
-                let next = reader.read(from, end, 1 << 20, &mut records)?;
-                if next == from.offset {
-                    break;
+        self.look(|reader| {
+            loop {
+                let offset = beginning.max(end - step);
+                let mut from = Position { topic, partition, offset };
+                let mut records = Vec::new();
+                while from.offset < end {
+                    let next = reader.read(from, end, 1 << 20, &mut records)?;
+                    if next == from.offset {
+                        break;
+                    }
+                    from.offset = next;
                 }
-                from.offset = next;
+                match records.last() {
+                    Some(last) => return Ok(last.position.offset + 1),
+                    None if offset == beginning => return Ok(beginning),
+                    None => step *= 8,
+                }
             }
-            match records.last() {
-                Some(last) => return Ok(last.position.offset + 1),
-                None if offset == beginning => return Ok(beginning),
-                None => step *= 8,
-            }
-        }
+        })
     }
 
     fn beginning(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
-        Ok(self.watermarks(topic, partition)?.0)
+        self.offset(topic, partition, Offset::Beginning)
     }
 
     fn committed(
@@ -277,8 +290,7 @@ impl Log for KafkaLog {
         let asker = self.group(group)?;
         let mut list = TopicPartitionList::new();
         for (topic, partition) in wanted {
-            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            list.add_partition(self.names.of(*topic), partition);
+            list.add_partition(self.names.of(*topic), number(*partition));
         }
         // an open transaction of another identity may hold the answer back for its time-out
         let deadline = self.settings.stable_deadline();
@@ -286,8 +298,7 @@ impl Log for KafkaLog {
         serve(&asker);
         let found = found.map_err(|error| failed("ask for committed positions", &error))?;
         let offset = |(topic, partition): &(Topic, u32)| {
-            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            let element = found.find_partition(self.names.of(*topic), partition);
+            let element = found.find_partition(self.names.of(*topic), number(*partition));
             match element.map(|element| (element.error(), element.offset())) {
                 Some((Err(error), _)) => Err(failed("ask for committed positions", &error)),
                 Some((Ok(()), Offset::Offset(offset))) => Ok(Some(offset)),
@@ -299,29 +310,12 @@ impl Log for KafkaLog {
 
     /// What is left before the end may be marks of transactions only: those are nobody's to take.
     fn caught_up(&self, group: &str, topics: &[Topic]) -> Result<bool, LogError> {
-        let mut wanted = Vec::new();
-        for topic in topics.iter().copied() {
-            for partition in 0..self.partitions(topic)? {
-                wanted.push((topic, partition));
-            }
-        }
-        let committed = self.committed_all(group, &wanted)?;
+        let wanted = every_partition(self, topics)?;
+        let next = self.resume_all(group, &wanted)?;
         let ends = self.ends(&wanted)?;
-        let mut looker = self.looker.lock().unwrap_or_else(PoisonError::into_inner);
-        for (((topic, partition), committed), end) in wanted.into_iter().zip(committed).zip(ends) {
-            let offset = match committed {
-                Some(offset) => offset,
-                None => self.beginning(topic, partition)?,
-            };
-            if offset >= end {
-                continue;
-            }
-            let looker = match looker.as_mut() {
-                Some(looker) => looker,
-                None => looker.insert(KafkaReader::new(&self.settings, Arc::clone(&self.names))?),
-            };
+        for (next, end) in next.into_iter().zip(ends).filter(|(next, end)| next.offset < *end) {
             let mut records = Vec::new();
-            looker.read(Position { topic, partition, offset }, end, 1, &mut records)?;
+            self.look(|reader| reader.read(next, end, 1, &mut records))?;
             if !records.is_empty() {
                 return Ok(false);
             }
@@ -330,17 +324,18 @@ impl Log for KafkaLog {
     }
 }
 
+/// A partition's number, or a count of them, in librdkafka's form.
+fn number(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
 /// Positions in librdkafka's form.
 fn list(names: &Names, positions: &[Position]) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for position in positions {
-        let partition = i32::try_from(position.partition).unwrap_or(i32::MAX);
-        list.add_partition_offset(
-            names.of(position.topic),
-            partition,
-            Offset::Offset(position.offset),
-        )
-        .map_err(|error| failed("name positions", &error))?;
+        let (name, number) = (names.of(position.topic), number(position.partition));
+        list.add_partition_offset(name, number, Offset::Offset(position.offset))
+            .map_err(|error| failed("name positions", &error))?;
     }
     Ok(list)
 }

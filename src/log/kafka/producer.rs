@@ -50,7 +50,7 @@ impl Sender {
 
     fn enqueue(&self, record: &Outgoing<'_>, deadline: Instant) -> Result<(), LogError> {
         let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.names.of(record.topic))
-            .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
+            .partition(super::number(record.partition))
             .timestamp(record.timestamp_ms)
             .payload(record.payload);
         message.key = record.key;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::record;
 use super::context::{ReaderContext, Talk};
@@ -67,17 +66,10 @@ impl KafkaReader {
         if self.known.insert(from.topic) {
             introduce(&self.consumer, self.names.of(from.topic))?;
         }
-        let failed = |error| super::failed("read a partition", &error);
-        let mut list = TopicPartitionList::new();
-        let partition = i32::try_from(from.partition).unwrap_or(i32::MAX);
-        list.add_partition_offset(
-            self.names.of(from.topic),
-            partition,
-            Offset::Offset(from.offset),
-        )
-        .map_err(failed)?;
+        let list = super::list(&self.names, &[from])?;
         self.at = None;
-        self.consumer.assign(&list).map_err(failed)?;
+        let assigned = self.consumer.assign(&list);
+        assigned.map_err(|error| super::failed("read a partition", &error))?;
         self.at = Some(from);
         Ok(())
     }

@@ -8,7 +8,6 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Kafka, Protocol, limits};
 use crate::event::Topic;
-use crate::log::LogError;
 
 /// What everything on a topic is called on this cluster.
 #[derive(Clone, Debug)]
@@ -18,20 +17,14 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Names as configured; a name for a topic that weir does not know is refused.
-    pub(super) fn new(kafka: &Kafka) -> Result<Names, LogError> {
-        let unknown = |name: &&String| Topic::from_name(name).is_none();
-        let problems: Vec<String> =
-            kafka.topics.keys().filter(unknown).map(|name| misnamed(name)).collect();
-        if !problems.is_empty() {
-            return Err(LogError::Topics { problems });
-        }
+    /// Names as configured.
+    pub(super) fn new(kafka: &Kafka) -> Names {
         let name = |topic: Topic| {
             let plain = kafka.topics.get(topic.name()).map_or(topic.name(), String::as_str);
             (topic, format!("{}{plain}", kafka.prefix))
         };
         let topics = Topic::ALL.into_iter().map(name).collect();
-        Ok(Names { prefix: kafka.prefix.clone(), topics })
+        Names { prefix: kafka.prefix.clone(), topics }
     }
 
     /// A topic's name.
@@ -48,13 +41,6 @@ impl Names {
     pub(super) fn group(&self, group: &str) -> String {
         format!("{}{group}", self.prefix)
     }
-}
-
-fn misnamed(name: &str) -> String {
-    let likeness = |topic: &Topic| strsim::jaro_winkler(topic.name(), name);
-    let near = Topic::ALL.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let near = near.map(Topic::name).unwrap_or_default();
-    format!("[kafka.topics] names {name:?}, which weir has no topic of; did you mean {near:?}?")
 }
 
 /// Settings for the clients of one process.

@@ -19,7 +19,7 @@ use super::message::Message;
 use super::sign::Signer;
 use crate::codec::redact;
 use crate::config::Webhook;
-use crate::telemetry::Clock;
+use crate::telemetry::{Clock, causes};
 
 /// What a receiver's logs show.
 const USER_AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
@@ -86,7 +86,7 @@ impl Endpoint {
         let signer = Signer::new(&webhook.secret)
             .map_err(|expected| NotifyError::Secret { webhook: name(), expected })?;
         let client = client(webhook, &url)
-            .map_err(|error| NotifyError::Client { webhook: name(), why: causes(&error) })?;
+            .map_err(|error| NotifyError::Client { webhook: name(), why: reason(&error) })?;
         Ok(Endpoint {
             client,
             url,
@@ -122,11 +122,11 @@ impl Endpoint {
 
     fn failure(&self, error: &reqwest::Error) -> Failure {
         let (code, why) = if is_refused(error) {
-            ("address", causes(error))
+            ("address", reason(error))
         } else if error.is_timeout() {
             ("timeout", format!("no answer within {:?}", self.timeout))
         } else {
-            ("connection", format!("no answer: {}", causes(error)))
+            ("connection", format!("no answer: {}", reason(error)))
         };
         Failure { code, why }
     }
@@ -225,23 +225,12 @@ fn is_refused(error: &reqwest::Error) -> bool {
     false
 }
 
-/// What was behind an error of the client, from the outside in, without the URL.
-fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        source = error.source();
+/// Why a request was not made, without the URL.
+fn reason(error: &reqwest::Error) -> String {
+    match causes(error) {
+        none if none.is_empty() => "the request could not be made".to_owned(),
+        text => redact(&text).chars().take(WHY_CHARS_MAX).collect(),
     }
-    let text = if texts.is_empty() {
-        "the request could not be made".to_owned()
-    } else {
-        texts.join(": ")
-    };
-    redact(&text).chars().take(WHY_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -48,16 +47,13 @@ use self::attempt::Endpoint;
 use self::backoff::Backoff;
 use self::channels::Target;
 use self::life::{Crash, Life};
-use crate::config::{Webhook, limits};
+use crate::config::Webhook;
 use crate::event::Topic;
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Restarts};
 use crate::telemetry::{Clock, Health, Part, Stop};
 
 /// Name of the sink's consumer group.
 pub const GROUP: &str = "weir.notify";
-
-/// A life that lasted that long was a good one: the next trouble is a new one.
-const GOOD_LIFE: Duration = Duration::from_secs(60);
 
 /// How an escalation ended at a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +110,8 @@ pub struct NotifyContext {
     pub health: Health,
     /// the wish to stop
     pub stop: Stop,
+    /// told to stop where the sink must not go on
+    pub process: Stop,
     /// where requests are made; needs tokio's I/O and time
     pub runtime: Handle,
     /// the delivery log
@@ -158,6 +156,9 @@ pub enum NotifyError {
     /// the log is closed for good
     #[error("the log failed for good: {0}")]
     Log(LogError),
+    /// another process has its identity
+    #[error("the notify sink was fenced twice: {0}")]
+    Fenced(LogError),
     /// the thread ended without a word
     #[error("the notify sink ended without a word")]
     Lost,
@@ -188,7 +189,11 @@ impl Notify {
                 let ended = live_again(&context, &targets, &part);
                 match &ended {
                     Ok(()) => part.not_ready("ended"),
-                    Err(error) => part.not_ready(error.to_string()),
+                    Err(error) => {
+                        part.not_ready(error.to_string());
+                        // a process that lacks its sink is of no use
+                        context.process.stop();
+                    }
                 }
                 ended
             })
@@ -248,9 +253,8 @@ fn is_caught_up(log: &dyn Log) -> Result<bool, LogError> {
 
 /// The sink's lives: started again after a crash, ended for good with the log.
 fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Result<(), NotifyError> {
-    let mut backoff = limits().restart_backoff;
+    let mut restarts = Restarts::begin();
     for life in 0.. {
-        let began = Instant::now();
         // another seed each time, or lives that crash early would all draw the same
         let seed = context.seed.wrapping_add(life << 32);
         let ended =
@@ -258,17 +262,17 @@ fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Resul
         let crash = match ended {
             Ok(()) => return Ok(()),
             Err(Crash::Log(LogError::Closed)) => return Err(NotifyError::Log(LogError::Closed)),
+            Err(Crash::Log(error)) if restarts.is_usurped(&error) => {
+                return Err(NotifyError::Fenced(error));
+            }
             Err(crash) => crash,
         };
-        if began.elapsed() > GOOD_LIFE {
-            backoff = limits().restart_backoff;
-        }
-        tracing::error!(%crash, ?backoff, "notify sink crashed, starting again");
+        let pause = restarts.pause();
+        tracing::error!(%crash, ?pause, "notify sink crashed, starting again");
         part.not_ready(format!("{crash}; starting again"));
-        if context.stop.wait(backoff) {
+        if context.stop.wait(pause) {
             return Ok(());
         }
-        backoff = (backoff * 2).min(limits().restart_backoff_max);
     }
     Ok(())
 }

@@ -132,6 +132,7 @@ impl Sink {
             clock: Clock::fixed(NOW_MS),
             health: health.clone(),
             stop: stop.clone(),
+            process: Stop::default(),
             runtime: runtime.handle().clone(),
             record: Arc::new(record),
             seed: 7,

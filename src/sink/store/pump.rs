@@ -12,7 +12,7 @@ use super::{DecisionRow, EscalationRow, RollupRow, Rows, Store, StoreError};
 use crate::codec::{Contract, decode_own};
 use crate::config::limits;
 use crate::event::{Decision, Escalation, Position, Rollup, Topic};
-use crate::log::{Consumer, Log, LogError, Member, Polled, Record};
+use crate::log::{Consumer, Log, LogError, Member, Polled, Record, Restarts};
 use crate::telemetry::{Health, Part, Stop, metric};
 
 /// Name of the store sink's consumer group.
@@ -109,36 +109,28 @@ fn pump_again(
     part: &Part,
     stop: &Stop,
 ) -> Result<(), StoreSinkFailure> {
-    let mut backoff = limits().restart_backoff;
-    let mut fenced: Option<Instant> = None;
+    let mut restarts = Restarts::begin();
     while !stop.is_stopped() {
-        let began = Instant::now();
-        let Err(mut crash) = pump(log.as_ref(), store, part, stop) else {
+        let Err(crash) = pump(log.as_ref(), store, part, stop) else {
             return Ok(());
         };
-        if began.elapsed() > Duration::from_secs(60) {
-            backoff = limits().restart_backoff;
-        }
-        if let Crash::Log(error @ LogError::Fenced { .. }) = crash {
-            let before = fenced.replace(Instant::now());
-            if before.is_some_and(|at| at.elapsed() < limits().fences_window) {
+        let told = crash.to_string();
+        let code = match crash {
+            Crash::Log(error) if restarts.is_usurped(&error) => {
                 part.not_ready(error.to_string());
                 return Err(StoreSinkFailure::Fenced(error));
             }
-            crash = Crash::Log(error);
-        }
-        let code = match crash {
             Crash::Log(_) => "log",
             Crash::Store(_) => "store",
             Crash::Unreadable { .. } => "unreadable",
         };
         counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => code).increment(1);
-        tracing::error!(%crash, ?backoff, "store sink failed, starting again");
-        part.not_ready(format!("{crash}; starting again"));
-        if stop.wait(backoff) {
+        let pause = restarts.pause();
+        tracing::error!(crash = told, ?pause, "store sink failed, starting again");
+        part.not_ready(format!("{told}; starting again"));
+        if stop.wait(pause) {
             return Ok(());
         }
-        backoff = (backoff * 2).min(limits().restart_backoff_max);
     }
     Ok(())
 }
