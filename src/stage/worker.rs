@@ -10,6 +10,8 @@
 //! full. Every wait has a deadline; any failure ends the life, and the next begins from what the log
 //! says is committed.
 
+mod ownership;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,12 +22,11 @@ use super::merge::{Lanes, Merge};
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
-use super::restore::{Restorer, restore};
 use super::{Context, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
-use crate::log::{Consumer, LogError, Member, Membership, Polled, Reader, Record};
+use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
 use crate::telemetry::Part;
 
 /// Records processed between two looks at the clock.
@@ -111,8 +112,6 @@ pub struct Life<'a> {
     fetched: Vec<Record>,
     /// when the log was last asked whether others have taken all input
     asked: Instant,
-    /// whether the partitions went before what was taken of them was committed
-    is_lost: bool,
     /// whether no record could be taken when one was last asked for
     starved: bool,
     reporter: Reporter,
@@ -162,7 +161,6 @@ impl<'a> Life<'a> {
             last_commit: Instant::now(),
             fetched: Vec::new(),
             asked: Instant::now(),
-            is_lost: false,
             starved: true,
             reporter: Reporter::new(context.progress.clone(), index),
         })
@@ -320,19 +318,23 @@ impl<'a> Life<'a> {
     }
 
     fn committed(&mut self, committed: &Committed) -> Result<(), LogError> {
-        let positions = committed.batch.positions();
-        if !self.settings.exactly_once && !self.is_lost {
+        if !self.settings.exactly_once {
             // the outputs have arrived: should this fail, they are made again under the same ids
-            self.consumer.commit(&positions)?;
+            self.consumer.commit(&committed.batch.positions())?;
         }
-        for position in positions {
+        self.settle(committed);
+        Ok(())
+    }
+
+    /// Takes note of what is committed.
+    fn settle(&mut self, committed: &Committed) {
+        for position in committed.batch.positions() {
             self.positions.insert((position.topic, position.partition), position.offset);
         }
         if let Some(gauge) = self.submitted.take() {
             *self.settled = gauge;
         }
         self.reporter.committed(committed);
-        Ok(())
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.
@@ -367,185 +369,6 @@ impl<'a> Life<'a> {
             self.drain()?;
         }
         Ok(())
-    }
-
-    /// Takes partitions over: their state is kept or restored before the first record is polled.
-    fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
-        let started = Instant::now();
-        self.membership = self.consumer.membership();
-        let wanted: Vec<(Topic, u32)> = partitions
-            .iter()
-            .flat_map(|partition| Topic::READ.map(|topic| (topic, *partition)))
-            .collect();
-        let mut starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
-        self.check_history(&wanted, &mut starts)?;
-        let ends = self.ends(&wanted)?;
-        let mut reader = None;
-        for partition in partitions.iter().copied() {
-            let of = |position: &&Position| position.partition == partition;
-            let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
-            if self.kept.remove(&partition).as_ref() == Some(&committed) {
-                tracing::info!(partition, "partition came back, its state was kept");
-            } else {
-                self.restore(partition, &committed, &mut reader)?;
-            }
-            let mut inputs = Vec::new();
-            for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
-                if start.topic != Topic::Escalations {
-                    inputs.push((start.topic, start.offset, *end));
-                }
-                self.positions.insert((start.topic, partition), start.offset);
-            }
-            self.lanes.add(partition, &inputs);
-        }
-        // what did not come back is somebody else's
-        for (partition, _) in self.kept.drain() {
-            self.processor.forget(partition);
-        }
-        self.consumer.start(&starts)?;
-        let inputs: Vec<Position> =
-            starts.iter().filter(|start| start.topic != Topic::Escalations).copied().collect();
-        self.reporter.assigned(&inputs, started.elapsed());
-        self.part.ready();
-        Ok(())
-    }
-
-    /// Where the inputs end. To the record where that decides how a run goes: marks of transactions
-    /// at an end are never delivered.
-    fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
-        let log = &self.context.log;
-        let exact = self.settings.until_end || self.settings.merge == Merge::Strict;
-        let ends = log.ends(wanted)?;
-        if !exact {
-            return Ok(ends);
-        }
-        let end = |((topic, partition), end): (&(Topic, u32), i64)| match end {
-            0 => Ok(0),
-            _ => log.record_end(*topic, *partition),
-        };
-        wanted.iter().zip(ends).map(end).collect()
-    }
-
-    /// The log must reach back to where each input goes on. Records that were never decided about
-    /// and are gone are a gap that somebody must accept; then it goes on with the oldest.
-    fn check_history(
-        &mut self,
-        wanted: &[(Topic, u32)],
-        starts: &mut [Position],
-    ) -> Result<(), Crash> {
-        let beginnings = self.context.log.beginnings(wanted)?;
-        for (start, beginning) in starts.iter_mut().zip(beginnings) {
-            if beginning > start.offset {
-                let missing = u64::try_from(beginning - start.offset).unwrap_or(0);
-                tracing::error!(position = %start, beginning, missing, "the log does not reach back");
-                if !self.settings.accept_state_gap {
-                    let partition = start.partition;
-                    return Err(Crash::StateGap { partition, unreadable: missing });
-                }
-                self.processor.degrade("state_gap");
-                start.offset = beginning;
-            } else if beginning > 0 {
-                tracing::info!(topic = %start.topic, partition = start.partition, beginning,
-                    "the history begins late: state knows nothing of what was before");
-            }
-        }
-        Ok(())
-    }
-
-    fn restore(
-        &mut self,
-        partition: u32,
-        committed: &[Position],
-        reader: &mut Option<Box<dyn Reader>>,
-    ) -> Result<(), Crash> {
-        self.part.not_ready(format!("restoring partition {partition}"));
-        let log = self.context.log.as_ref();
-        let reader = match reader {
-            Some(reader) => reader,
-            None => reader.insert(log.reader()?),
-        };
-        let consumer = &mut self.consumer;
-        let mut means = Restorer {
-            log,
-            reader: reader.as_mut(),
-            part: self.part,
-            stop: &self.context.stop,
-            alive: &mut || consumer.keep_alive(),
-        };
-        let restored = restore(&mut means, partition, committed, &mut self.processor)?;
-        tracing::info!(
-            partition,
-            applied = restored.applied,
-            skipped = restored.skipped,
-            unreadable = restored.unreadable,
-            "partition restored"
-        );
-        if restored.unreadable > 0 {
-            if !self.settings.accept_state_gap {
-                let unreadable = restored.unreadable;
-                return Err(Crash::StateGap { partition, unreadable });
-            }
-            self.processor.degrade("state_gap");
-        }
-        Ok(())
-    }
-
-    /// Gives partitions up: everything taken of them is committed first, where that can still be
-    /// done.
-    fn revoked(&mut self, partitions: &[u32], lost: bool) -> Result<(), Crash> {
-        if !lost {
-            self.drain()?;
-        }
-        self.consumer.release();
-        for partition in partitions.iter().copied() {
-            self.lanes.remove(partition);
-            self.reporter.revoked(partition);
-            let positions: Vec<Position> = Topic::READ
-                .iter()
-                .filter_map(|topic| {
-                    let offset = self.positions.remove(&(*topic, partition))?;
-                    Some(Position { topic: *topic, partition, offset })
-                })
-                .collect();
-            if lost {
-                self.processor.forget(partition);
-            } else {
-                self.kept.insert(partition, positions);
-            }
-        }
-        if lost {
-            self.lost()?;
-        }
-        if self.lanes.is_empty() {
-            self.part.not_ready("no partitions assigned");
-        }
-        Ok(())
-    }
-
-    /// The partitions went before what was taken of them was committed: it is taken again by
-    /// whoever has them now.
-    fn lost(&mut self) -> Result<(), Crash> {
-        tracing::warn!(taken = self.batch.taken, "partitions were lost, the batch is dropped");
-        self.batch = Batch::default();
-        self.gauge = self.settled.clone();
-        // positions of what is somebody else's by now are not ours to set
-        self.is_lost = true;
-        if self.committer.is_busy() {
-            // refused most likely, and then this life ends
-            match self.committer.wait(limits().commit_deadline)? {
-                Some(committed) => self.committed(&committed)?,
-                None => return Err(commit_timeout(limits().commit_deadline)),
-            }
-        }
-        self.is_lost = false;
-        match self.lanes.is_empty() {
-            true => Ok(()),
-            // the batch held records of others too, which their state has seen already
-            false => Err(Crash::Log(LogError::Kafka {
-                doing: "go on after partitions were lost",
-                reason: "a part of them is still ours".to_owned(),
-            })),
-        }
     }
 }
 

@@ -1,0 +1,190 @@
+//! What a worker does when partitions come and go: their state is kept or restored before the first
+//! record of them is polled, and everything taken of them is committed before they are given up.
+
+use std::time::Instant;
+
+use super::{Batch, Crash, Life, commit_timeout};
+use crate::config::limits;
+use crate::event::{Position, Topic};
+use crate::log::{LogError, Reader};
+use crate::stage::merge::Merge;
+use crate::stage::restore::{Restorer, restore};
+
+impl Life<'_> {
+    /// Takes partitions over: their state is kept or restored before the first record is polled.
+    pub(super) fn assigned(&mut self, partitions: &[u32]) -> Result<(), Crash> {
+        let started = Instant::now();
+        self.membership = self.consumer.membership();
+        let wanted: Vec<(Topic, u32)> = partitions
+            .iter()
+            .flat_map(|partition| Topic::READ.map(|topic| (topic, *partition)))
+            .collect();
+        let mut starts = self.context.log.resume_all(&self.settings.group, &wanted)?;
+        self.check_history(&wanted, &mut starts)?;
+        let ends = self.ends(&wanted)?;
+        let mut reader = None;
+        for partition in partitions.iter().copied() {
+            let of = |position: &&Position| position.partition == partition;
+            let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
+            if self.kept.remove(&partition).as_ref() == Some(&committed) {
+                tracing::info!(partition, "partition came back, its state was kept");
+            } else {
+                self.restore(partition, &committed, &mut reader)?;
+            }
+            let mut inputs = Vec::new();
+            for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
+                if start.topic != Topic::Escalations {
+                    inputs.push((start.topic, start.offset, *end));
+                }
+                self.positions.insert((start.topic, partition), start.offset);
+            }
+            self.lanes.add(partition, &inputs);
+        }
+        // what did not come back is somebody else's
+        for (partition, _) in self.kept.drain() {
+            self.processor.forget(partition);
+        }
+        self.consumer.start(&starts)?;
+        let inputs: Vec<Position> =
+            starts.iter().filter(|start| start.topic != Topic::Escalations).copied().collect();
+        self.reporter.assigned(&inputs, started.elapsed());
+        self.part.ready();
+        Ok(())
+    }
+
+    /// Where the inputs end. To the record where that decides how a run goes: marks of transactions
+    /// at an end are never delivered.
+    fn ends(&self, wanted: &[(Topic, u32)]) -> Result<Vec<i64>, LogError> {
+        let log = &self.context.log;
+        let exact = self.settings.until_end || self.settings.merge == Merge::Strict;
+        let ends = log.ends(wanted)?;
+        if !exact {
+            return Ok(ends);
+        }
+        let end = |((topic, partition), end): (&(Topic, u32), i64)| match end {
+            0 => Ok(0),
+            _ => log.record_end(*topic, *partition),
+        };
+        wanted.iter().zip(ends).map(end).collect()
+    }
+
+    /// The log must reach back to where each input goes on. Records that were never decided about
+    /// and are gone are a gap that somebody must accept; then it goes on with the oldest.
+    fn check_history(
+        &mut self,
+        wanted: &[(Topic, u32)],
+        starts: &mut [Position],
+    ) -> Result<(), Crash> {
+        let beginnings = self.context.log.beginnings(wanted)?;
+        for (start, beginning) in starts.iter_mut().zip(beginnings) {
+            if beginning > start.offset {
+                let missing = u64::try_from(beginning - start.offset).unwrap_or(0);
+                tracing::error!(position = %start, beginning, missing, "the log does not reach back");
+                if !self.settings.accept_state_gap {
+                    let partition = start.partition;
+                    return Err(Crash::StateGap { partition, unreadable: missing });
+                }
+                self.processor.degrade("state_gap");
+                start.offset = beginning;
+            } else if beginning > 0 {
+                tracing::info!(topic = %start.topic, partition = start.partition, beginning,
+                    "the history begins late: state knows nothing of what was before");
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        partition: u32,
+        committed: &[Position],
+        reader: &mut Option<Box<dyn Reader>>,
+    ) -> Result<(), Crash> {
+        self.part.not_ready(format!("restoring partition {partition}"));
+        let log = self.context.log.as_ref();
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(log.reader()?),
+        };
+        let consumer = &mut self.consumer;
+        let mut means = Restorer {
+            log,
+            reader: reader.as_mut(),
+            part: self.part,
+            stop: &self.context.stop,
+            alive: &mut || consumer.keep_alive(),
+        };
+        let restored = restore(&mut means, partition, committed, &mut self.processor)?;
+        tracing::info!(
+            partition,
+            applied = restored.applied,
+            skipped = restored.skipped,
+            unreadable = restored.unreadable,
+            "partition restored"
+        );
+        if restored.unreadable > 0 {
+            if !self.settings.accept_state_gap {
+                let unreadable = restored.unreadable;
+                return Err(Crash::StateGap { partition, unreadable });
+            }
+            self.processor.degrade("state_gap");
+        }
+        Ok(())
+    }
+
+    /// Gives partitions up: everything taken of them is committed first, where that can still be
+    /// done.
+    pub(super) fn revoked(&mut self, partitions: &[u32], lost: bool) -> Result<(), Crash> {
+        if !lost {
+            self.drain()?;
+        }
+        self.consumer.release();
+        for partition in partitions.iter().copied() {
+            self.lanes.remove(partition);
+            self.reporter.revoked(partition);
+            let positions: Vec<Position> = Topic::READ
+                .iter()
+                .filter_map(|topic| {
+                    let offset = self.positions.remove(&(*topic, partition))?;
+                    Some(Position { topic: *topic, partition, offset })
+                })
+                .collect();
+            if lost {
+                self.processor.forget(partition);
+            } else {
+                self.kept.insert(partition, positions);
+            }
+        }
+        if lost {
+            self.lost()?;
+        }
+        if self.lanes.is_empty() {
+            self.part.not_ready("no partitions assigned");
+        }
+        Ok(())
+    }
+
+    /// The partitions went before what was taken of them was committed: it is taken again by
+    /// whoever has them now.
+    fn lost(&mut self) -> Result<(), Crash> {
+        tracing::warn!(taken = self.batch.taken, "partitions were lost, the batch is dropped");
+        self.batch = Batch::default();
+        self.gauge = self.settled.clone();
+        if self.committer.is_busy() {
+            // refused most likely, and then this life ends
+            match self.committer.wait(limits().commit_deadline)? {
+                // positions of what is somebody else's by now are not ours to commit
+                Some(committed) => self.settle(&committed),
+                None => return Err(commit_timeout(limits().commit_deadline)),
+            }
+        }
+        match self.lanes.is_empty() {
+            true => Ok(()),
+            // the batch held records of others too, which their state has seen already
+            false => Err(Crash::Log(LogError::Kafka {
+                doing: "go on after partitions were lost",
+                reason: "a part of them is still ours".to_owned(),
+            })),
+        }
+    }
+}
