@@ -23,7 +23,7 @@ use weir::codec::{
 use weir::config::Registry as Section;
 use weir::event::{Code, Event, Kind, Rollup};
 
-const TOPICS: [(&str, Contract); 12] = [
+const TOPICS: [(&str, Contract); 13] = [
     ("labels", Contract::Label),
     ("disputes", Contract::Dispute),
     ("chats", Contract::Chat),
@@ -36,6 +36,7 @@ const TOPICS: [(&str, Contract); 12] = [
     ("weir.touches", Contract::Touch),
     ("weir.fired", Contract::Fired),
     ("weir.control", Contract::Control),
+    ("weir.deliveries", Contract::Delivery),
 ];
 
 /// The real registry and the subjects of one test.

@@ -118,7 +118,7 @@ impl Demo {
         feed?;
         summarise(&seen, took);
         if let Some(store) = store {
-            let stored = store.counts()?;
+            let stored = store.counts()?.unwrap_or_default();
             say!(
                 "\nstored      {} decisions, {} escalations",
                 stored.decisions,

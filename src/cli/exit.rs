@@ -27,7 +27,7 @@ pub enum Exit {
     Unproved = 7,
     /// records that were decided about cannot be read any more
     StateGap = 8,
-    /// the log does not answer
+    /// the log or the store does not answer
     Unreachable = 9,
     /// a commit hung and the watchdog ended the process
     Hung = 10,
@@ -82,6 +82,11 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Embedded(error) => error.into(),
+            StoreError::Unreachable { .. } => Failure::new(Exit::Unreachable, error),
+            StoreError::Refused { .. } | StoreError::Schema { .. } => {
+                Failure::new(Exit::Invalid, error)
+            }
+            StoreError::Answer { .. } => Failure::new(Exit::Failed, error),
         }
     }
 }

@@ -7,12 +7,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
+use super::open::{read_store, runtime};
 use super::{Exit, Failure, Places, archive};
 use crate::codec::{Contract, Encoder, body, decode_offline, json};
 use crate::event::Decision;
-use crate::log::embedded::Database;
 use crate::score::Engine;
-use crate::sink::store::{EmbeddedStore, Store};
+use crate::sink::store::Store;
 use crate::state::FEATURES;
 
 /// Decisions read at once.
@@ -47,14 +47,14 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let data = self.places.data()?;
-        let database = Database::open_read_only(&data)?;
-        let store = EmbeddedStore::read_only(&database);
+        let runtime = runtime()?;
+        let store = read_store(&self.places, runtime.handle())?;
         let mut verifier = Verifier::new(&data);
         let Some(id) = self.id else {
-            return self.verify_all(&store, &mut verifier);
+            return self.verify_all(store.as_ref(), &mut verifier);
         };
         let record = store.decision(id)?.ok_or_else(|| {
-            let message = format!("no decision {id} in {}", data.display());
+            let message = format!("no decision {id} in the store");
             Failure::new(Exit::Failed, message)
         })?;
         let decision = read(&record).map_err(|reason| Failure::new(Exit::Failed, reason))?;
@@ -73,7 +73,8 @@ impl Explain {
     }
 
     fn verify_all(&self, store: &dyn Store, verifier: &mut Verifier<'_>) -> Result<(), Failure> {
-        let total = store.counts()?.decisions.min(self.limit as u64);
+        let known = store.counts()?.map_or(u64::MAX, |counts| counts.decisions);
+        let total = known.min(self.limit as u64);
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {msg}");
         let bar = ProgressBar::new(total)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -28,6 +28,7 @@ mod open;
 mod process;
 mod replay;
 mod run;
+mod store;
 mod topics;
 mod watch;
 
@@ -47,7 +48,7 @@ use crate::telemetry::{LogFormat, init_logging, log_panics};
 #[command(name = "weir", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 invalid configuration or input, 3 too much bad \
-    input, 4 data folder or identity in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole, 9 the log does not answer, 10 a commit hung.\n\n\
+    input, 4 data folder or identity in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole, 9 the log or the store does not answer, 10 a commit hung.\n\n\
     Begin with: weir demo"
 )]
 struct Cli {
@@ -79,6 +80,8 @@ enum Command {
     Dlq(dlq::Dlq),
     #[command(subcommand)]
     Topics(topics::Topics),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Where the topology and the data are.
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Topics(command) => command.run(),
+        Command::Store(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Runtime};
+
 use super::{Exit, Failure, Places};
 use crate::codec::{Registry, use_registry};
 use crate::config::Topology;
 use crate::log::Log;
 use crate::log::embedded::{Database, EmbeddedLog, Options};
 use crate::log::kafka::KafkaLog;
+use crate::sink::store::{CqlStore, EmbeddedStore, Store};
 
 /// What a process works on.
 pub(super) struct Opened {
@@ -36,6 +39,54 @@ pub(super) fn open(topology: &Topology, data: &Path, tables: bool) -> Result<Ope
     };
     let transaction_timeout = Some(log.transaction_timeout());
     Ok(Opened { log: Arc::new(log), database, transaction_timeout })
+}
+
+/// Where what is not on the hot path runs: requests in and out, the store's driver.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("weir-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+/// Opens the store for a process: a cluster where the topology names one, else the data folder's
+/// tables. A cluster that is away is no reason not to start, one that refuses is.
+pub(super) fn open_store(
+    topology: &Topology,
+    database: Option<&Database>,
+    runtime: &Handle,
+) -> Result<Option<Arc<dyn Store>>, Failure> {
+    if let Some(cluster) = &topology.store {
+        let store = CqlStore::new(cluster, runtime);
+        match store.check() {
+            Ok(()) => {}
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "weir starts without its store, which is waited for");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        return Ok(Some(Arc::new(store)));
+    }
+    match database {
+        Some(database) => Ok(Some(Arc::new(EmbeddedStore::open(database)?))),
+        None => Ok(None),
+    }
+}
+
+/// Opens the store for reading only; the topology need not be there for a data folder.
+pub(super) fn read_store(places: &Places, runtime: &Handle) -> Result<Arc<dyn Store>, Failure> {
+    if places.data.is_none() || places.topology.is_dir() {
+        let topology = places.load()?;
+        if let Some(cluster) = &topology.store {
+            let store = CqlStore::new(cluster, runtime);
+            store.check()?;
+            return Ok(Arc::new(store));
+        }
+    }
+    let database = Database::open_read_only(&places.data()?)?;
+    Ok(Arc::new(EmbeddedStore::read_only(&database)))
 }
 
 /// Takes the schema registry up that the topology names, if it names one: from then on everything

@@ -13,19 +13,17 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::open::{open, use_registry_of};
+use super::open::{open, open_store, runtime, use_registry_of};
 use super::{Exit, Failure, archive};
 use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
 use crate::config::{Delivery as DeliveryMode, MergeMode, Topology, limits};
-use crate::event::{Millis, Topic};
+use crate::event::Topic;
 use crate::log::Log;
 use crate::log::faults::Faults;
 use crate::score::RuleSet;
-use crate::sink::notify::{
-    Delivery, Notify, NotifyContext, NotifyError, NotifyHandle, RecordDeliveries,
-};
-use crate::sink::store::{DeliveryRow, EmbeddedStore, Rows, Store, StoreSink, StoreSinkFailure};
+use crate::sink::notify::{Notify, NotifyContext, NotifyError, NotifyHandle};
+use crate::sink::store::{Store, StoreContext, StoreSink, StoreSinkFailure};
 use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd, Watchdog};
 use crate::state::Horizon;
 use crate::telemetry::metric::Exporter;
@@ -118,19 +116,14 @@ impl Process {
             Some(registry) => Decoder::with_registry(writers, registry),
             None => Decoder::new(writers),
         };
-        let sinks = [Role::Store, Role::Notify].iter().any(|role| plan.roles.contains(role));
-        let opened = open(plan.topology, plan.data, sinks)?;
+        let stores = plan.roles.contains(&Role::Store);
+        let opened = open(plan.topology, plan.data, stores && plan.topology.store.is_none())?;
         archive::keep(plan.data, &rules)?;
-        let store: Option<Arc<dyn Store>> = match &opened.database {
-            Some(database) => Some(Arc::new(EmbeddedStore::open(database)?)),
-            None => None,
+        let runtime = runtime()?;
+        let store = match stores {
+            true => open_store(plan.topology, opened.database.as_ref(), runtime.handle())?,
+            false => None,
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("weir-io")
-            .enable_all()
-            .build()
-            .map_err(failed)?;
         let mut process = Process {
             log: opened.log,
             store,
@@ -169,15 +162,16 @@ impl Process {
             self.start_server(plan.listen, health)?;
         }
         if let Some(store) = self.store.clone().filter(|_| has(Role::Store)) {
-            let log = Arc::clone(&self.log);
-            let sink =
-                StoreSink::start(log, store, health, self.sinks_stop.clone(), self.stop.clone());
-            self.store_sink = Some(sink.map_err(failed)?);
+            let context = StoreContext {
+                log: Arc::clone(&self.log),
+                store,
+                clock: self.clock.clone(),
+                stop: self.sinks_stop.clone(),
+                process: self.stop.clone(),
+            };
+            self.store_sink = Some(StoreSink::start(context, health).map_err(failed)?);
         }
-        if let Some(store) = self.store.clone()
-            && has(Role::Notify)
-            && !plan.topology.webhooks.is_empty()
-        {
+        if has(Role::Notify) && !plan.topology.webhooks.is_empty() {
             let context = NotifyContext {
                 log: Arc::clone(&self.log),
                 clock: self.clock.clone(),
@@ -185,7 +179,6 @@ impl Process {
                 stop: self.sinks_stop.clone(),
                 process: self.stop.clone(),
                 runtime: self.runtime.handle().clone(),
-                record: record_deliveries(&store),
                 seed: self.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
             };
             let webhooks = plan.topology.webhooks.clone();
@@ -358,23 +351,6 @@ fn bite(age: Duration) {
          committed is lost, another process or the next start goes on"
     );
     std::process::exit(Exit::Hung as i32);
-}
-
-/// How the notify sink's ends of deliveries reach the store.
-fn record_deliveries(store: &Arc<dyn Store>) -> Arc<RecordDeliveries> {
-    let store = Arc::clone(store);
-    Arc::new(move |deliveries: Vec<Delivery>| {
-        let row = |delivery: Delivery| DeliveryRow {
-            escalation_id: delivery.escalation_id,
-            channel: delivery.channel,
-            status: delivery.status.name(),
-            attempts: delivery.attempts,
-            updated_at: Millis(delivery.updated_at_ms),
-            detail: delivery.detail,
-        };
-        let deliveries = deliveries.into_iter().map(row).collect();
-        Ok(store.write(Rows { deliveries, ..Rows::default() })?)
-    })
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

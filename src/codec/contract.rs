@@ -60,6 +60,7 @@ contracts! {
     Touch = "touch", "what a batch did to entities";
     Fired = "fired", "a deadline that has fired";
     Control = "control", "a change of what the workers use";
+    Delivery = "delivery", "how a delivery ended";
 }
 
 impl Contract {
@@ -89,6 +90,7 @@ impl Contract {
             Topic::Touches => Contract::Touch,
             Topic::Fired => Contract::Fired,
             Topic::Control => Contract::Control,
+            Topic::Deliveries => Contract::Delivery,
         }
     }
 

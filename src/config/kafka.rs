@@ -131,7 +131,7 @@ fn is_name(text: &str) -> bool {
 impl Checker<'_> {
     pub(super) fn kafka(&self, file: KafkaFile, problems: &mut Vec<Problem>) -> Option<Kafka> {
         let before = problems.len();
-        problems.extend(self.brokers(&file.brokers).err());
+        problems.extend(self.hosts("brokers", &file.brokers).err());
         problems.extend(self.name("process", file.process.as_ref(), 1).err());
         problems.extend(self.name("prefix", file.prefix.as_ref(), 0).err());
         let session = &file.session_timeout_ms;
@@ -158,23 +158,6 @@ impl Checker<'_> {
             topics,
             settings,
         })
-    }
-
-    fn brokers(&self, brokers: &Spanned<Interpolated>) -> Result<(), Problem> {
-        let text = &brokers.get_ref().0;
-        let is_broker = |broker: &str| {
-            broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-            })
-        };
-        match text.split(',').all(is_broker) {
-            true => Ok(()),
-            false => {
-                let message =
-                    format!("brokers is {text:?}, expected host:port, separated by commas");
-                Err(self.problem(brokers, message))
-            }
-        }
     }
 
     fn name(

@@ -54,6 +54,16 @@ pub struct Limits {
     pub console_backlog: usize,
     /// webhook deliveries under way at once, per sink
     pub deliveries_in_flight: usize,
+    /// first pause before a statement at the store is tried again; doubles up to the last
+    pub store_backoff: Duration,
+    /// last pause before a statement at the store is tried again
+    pub store_backoff_max: Duration,
+    /// how often a statement is tried before the store counts as away
+    pub store_attempts_max: u32,
+    /// first pause of the sink while the store is away; doubles up to the last
+    pub store_pause: Duration,
+    /// last pause of the sink while the store is away
+    pub store_pause_max: Duration,
     /// records a sink takes up at once
     pub sink_batch_records: usize,
     /// the longest weir waits for a first answer of a Kafka cluster
@@ -103,6 +113,11 @@ pub const fn limits() -> Limits {
         touch_bytes: 256 << 10,
         console_backlog: 1_000,
         deliveries_in_flight: 16,
+        store_backoff: Duration::from_millis(20),
+        store_backoff_max: Duration::from_millis(500),
+        store_attempts_max: 5,
+        store_pause: Duration::from_millis(250),
+        store_pause_max: Duration::from_secs(2),
         sink_batch_records: 5_000,
         kafka_connect_deadline: Duration::from_secs(10),
         kafka_request_deadline: Duration::from_secs(5),

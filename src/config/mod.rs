@@ -2,22 +2,26 @@
 
 mod kafka;
 mod limits;
+mod login;
 mod nearest;
 mod problem;
 mod registry;
 mod rules;
+mod store;
 mod text;
 mod topology;
 mod webhook;
 
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
+pub use login::Login;
 pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems};
+pub use registry::Registry;
 #[cfg(test)]
 pub(crate) use registry::TOPICS;
-pub use registry::{Login, Registry};
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
+pub use store::{StoreCluster, Ttl};
 pub use text::{Interpolated, Secret};
 pub use topology::{
     Dedupe, Delivery, Embedded, Listen, MergeMode, Poison, Pressure, Server, Topology, Worker,

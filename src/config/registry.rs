@@ -15,15 +15,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
+use super::login::{Credentials, Hidden};
 use super::topology::Checker;
-use super::{Interpolated, Problem, Secret, nearest};
+use super::{Interpolated, Login, Problem, nearest};
 
 /// Topics whose records have a schema. Their contracts are the codec's affair, where a test
 /// compares the names.
-pub(crate) const TOPICS: [&str; 12] = [
+pub(crate) const TOPICS: [&str; 13] = [
     "labels",
     "disputes",
     "chats",
@@ -36,6 +37,7 @@ pub(crate) const TOPICS: [&str; 12] = [
     "weir.touches",
     "weir.fired",
     "weir.control",
+    "weir.deliveries",
 ];
 
 /// What is wrong with a topic's name that is none.
@@ -60,15 +62,6 @@ pub struct Registry {
     pub timeout: Duration,
     /// subjects that are not `{topic name}-value`, by topic name
     pub subjects: BTreeMap<String, String>,
-}
-
-/// HTTP basic authentication.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// the user's name
-    pub username: String,
-    /// never shown
-    pub password: Secret,
 }
 
 impl Registry {
@@ -96,20 +89,6 @@ fn default_timeout() -> Spanned<u64> {
     Spanned::new(0..0, 5_000)
 }
 
-/// Interpolated text that no message shows, not even where it is of the wrong type.
-#[derive(Debug)]
-struct Hidden(Secret);
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let error = |why: &str| <D::Error as serde::de::Error>::custom(why);
-        let toml::Value::String(text) = toml::Value::deserialize(deserializer)? else {
-            return Err(error("password is not a text, expected one in quotes"));
-        };
-        Secret::interpolated(&text).map(Hidden).map_err(|why| error(&format!("password: {why}")))
-    }
-}
-
 impl Checker<'_> {
     pub(super) fn registry(
         &self,
@@ -121,7 +100,13 @@ impl Checker<'_> {
         let mut keep = |checked: Result<(), Problem>| problems.extend(checked.err());
         keep(self.registry_url(&file.url));
         keep(self.subjects(&file));
-        let login = self.login(&file, folder).unwrap_or_else(|problem| {
+        let credentials = Credentials {
+            username: file.username.as_ref(),
+            password: file.password.as_ref(),
+            password_file: file.password_file.as_ref(),
+            section: file.url.span(),
+        };
+        let login = self.login(&credentials, folder).unwrap_or_else(|problem| {
             keep(Err(problem));
             None
         });
@@ -159,43 +144,6 @@ impl Checker<'_> {
             return Ok(());
         };
         Err(self.problem(url, message))
-    }
-
-    fn login(&self, file: &RegistryFile, folder: &Path) -> Result<Option<Login>, Problem> {
-        let password = match (&file.password, &file.password_file) {
-            (None, None) => None,
-            (Some(password), None) => Some(password.get_ref().0.clone()),
-            (None, Some(path)) => {
-                let full = folder.join(&path.get_ref().0);
-                let text = std::fs::read_to_string(&full).map_err(|error| {
-                    let message =
-                        format!("password_file {} cannot be read: {error}", full.display());
-                    self.problem(path, message)
-                })?;
-                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            (Some(_), Some(path)) => {
-                let message = "password and password_file are both there, expected one of them";
-                return Err(self.problem(path, message.to_owned()));
-            }
-        };
-        match (&file.username, password) {
-            (None, None) => Ok(None),
-            (Some(name), Some(password)) => {
-                Ok(Some(Login { username: name.get_ref().0.clone(), password }))
-            }
-            (Some(name), None) => {
-                let message = format!(
-                    "username is {:?} without a password, expected password or password_file",
-                    name.get_ref().0
-                );
-                Err(self.problem(name, message))
-            }
-            (None, Some(_)) => {
-                let message = "there is a password without a username, expected both or neither";
-                Err(self.problem(&file.url, message.to_owned()))
-            }
-        }
     }
 
     fn subjects(&self, file: &RegistryFile) -> Result<(), Problem> {

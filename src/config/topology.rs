@@ -11,8 +11,9 @@ use toml::Spanned;
 use super::kafka::KafkaFile;
 use super::registry::{Registry, RegistryFile};
 use super::rules::RuleFile;
+use super::store::StoreFile;
 use super::webhook::WebhookFile;
-use super::{Interpolated, Kafka, Place, Problem, Problems, Webhook};
+use super::{Interpolated, Kafka, Place, Problem, Problems, StoreCluster, Webhook};
 
 /// A whole topology folder.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Topology {
     pub server: Server,
     /// the schema registry, where there is one
     pub registry: Option<Registry>,
+    /// the cluster that has the tables, where it is not the data folder
+    pub store: Option<StoreCluster>,
     /// who is told of escalations
     pub webhooks: Vec<Webhook>,
     /// rules, one file per kind of event
@@ -52,6 +55,7 @@ struct File {
     pressure: Pressure,
     server: Server,
     registry: Option<RegistryFile>,
+    store: Option<StoreFile>,
     webhook: Vec<WebhookFile>,
 }
 
@@ -238,6 +242,7 @@ impl Topology {
         let checker = Checker { path: &path, text: &text };
         checker.ranges(&file, &mut problems);
         let registry = file.registry.and_then(|file| checker.registry(file, folder, &mut problems));
+        let store = file.store.and_then(|file| checker.store(file, folder, &mut problems));
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let kafka = file.kafka.and_then(|file| checker.kafka(file, &mut problems));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
@@ -254,6 +259,7 @@ impl Topology {
             pressure: file.pressure,
             server: file.server,
             registry,
+            store,
             webhooks,
             rules,
         })

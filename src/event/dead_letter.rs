@@ -19,6 +19,8 @@ pub enum FailedStage {
     Panic,
     /// an escalation that no receiver would take
     Notify,
+    /// a record of weir's own that the store cannot take
+    Store,
 }
 
 impl FailedStage {
@@ -30,6 +32,7 @@ impl FailedStage {
             FailedStage::Dedupe => "dedupe",
             FailedStage::Panic => "panic",
             FailedStage::Notify => "notify",
+            FailedStage::Store => "store",
         }
     }
 }

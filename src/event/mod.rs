@@ -6,6 +6,7 @@
 
 mod dead_letter;
 mod decision;
+mod delivery;
 mod input;
 mod position;
 mod slot;
@@ -17,6 +18,7 @@ pub use decision::{
     Decision, Escalation, FieldValue, Outcome, OutcomeCount, Reason, Rollup, RuleCount, Shadow,
     Source, decision_id, escalation_id,
 };
+pub use delivery::Delivery;
 pub use input::{
     Author, Channel, Chat, Dispute, DisputeStage, Event, Invoice, InvoiceKind, InvoiceLine, Kind,
     Label, Network, SubjectKind, Transaction, TransactionStatus, Verdict,

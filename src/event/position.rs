@@ -32,11 +32,13 @@ pub enum Topic {
     Fired,
     /// what every process must know: one partition, never deleted
     Control,
+    /// how deliveries of escalations ended
+    Deliveries,
 }
 
 impl Topic {
     /// Every topic, inputs first.
-    pub const ALL: [Topic; 12] = [
+    pub const ALL: [Topic; 13] = [
         Topic::Labels,
         Topic::Disputes,
         Topic::Chats,
@@ -49,6 +51,7 @@ impl Topic {
         Topic::Touches,
         Topic::Fired,
         Topic::Control,
+        Topic::Deliveries,
     ];
 
     /// The inputs, in the order in which records of equal event time are taken.
@@ -80,6 +83,7 @@ impl Topic {
             Topic::Touches => "weir.touches",
             Topic::Fired => "weir.fired",
             Topic::Control => "weir.control",
+            Topic::Deliveries => "weir.deliveries",
         }
     }
 

@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use metrics::counter;
+
 use super::LogError;
 use crate::config::limits;
+use crate::telemetry::metric;
 
 /// A life that lasted that long was a good one: the next trouble is a new one.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
@@ -12,15 +15,16 @@ const GOOD_LIFE: Duration = Duration::from_secs(60);
 /// The lives of one part.
 #[derive(Debug)]
 pub struct Restarts {
+    part: &'static str,
     pause: Duration,
     began: Instant,
     fenced: Option<Instant>,
 }
 
 impl Restarts {
-    /// The first life begins.
-    pub fn begin() -> Restarts {
-        Restarts { pause: limits().restart_backoff, began: Instant::now(), fenced: None }
+    /// The first life of a part begins; `part` is its name in metrics.
+    pub fn begin(part: &'static str) -> Restarts {
+        Restarts { part, pause: limits().restart_backoff, began: Instant::now(), fenced: None }
     }
 
     /// Whether this failure says for the second time within `fences_window` that another process
@@ -33,8 +37,9 @@ impl Restarts {
         before.is_some_and(|at| at.elapsed() < limits().fences_window)
     }
 
-    /// A life has ended badly: how long to wait until the next begins.
-    pub fn pause(&mut self) -> Duration {
+    /// A life has ended badly, for a reason that is counted: how long to wait until the next begins.
+    pub fn pause(&mut self, reason: &'static str) -> Duration {
+        counter!(metric::RESTARTS, "part" => self.part, "reason" => reason).increment(1);
         let pause = self.pause_after(self.began.elapsed());
         self.began = Instant::now() + pause;
         pause
@@ -56,7 +61,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_begin_anew_after_a_good_life() {
-        let mut restarts = Restarts::begin();
+        let mut restarts = Restarts::begin("test");
         let pauses: Vec<Duration> = (0..20).map(|_| restarts.pause_after(Duration::ZERO)).collect();
         assert_eq!(pauses[0], limits().restart_backoff);
         assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]));
@@ -67,7 +72,7 @@ mod tests {
     #[test]
     fn the_second_fence_is_one_too_many_and_other_failures_do_not_count() {
         let fenced = LogError::Fenced { what: "commit", reason: "a newer one".to_owned() };
-        let mut restarts = Restarts::begin();
+        let mut restarts = Restarts::begin("test");
         assert!(!restarts.is_usurped(&fenced));
         assert!(!restarts.is_usurped(&LogError::Closed));
         assert!(restarts.is_usurped(&fenced));

@@ -22,12 +22,12 @@ use crate::telemetry::{Clock, Stop, metric};
 pub fn start(log: Arc<dyn Log>, clock: Clock, stop: Stop) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("weir-listen".into()).spawn(move || {
         let mut at: Vec<Position> = Vec::new();
-        let mut restarts = Restarts::begin();
+        let mut restarts = Restarts::begin("listen");
         while !stop.is_stopped() {
             let Err(error) = listen(log.as_ref(), &clock, &stop, &mut at) else {
                 return;
             };
-            let pause = restarts.pause();
+            let pause = restarts.pause("log");
             tracing::warn!(%error, ?pause, "touches are not heard, listening again");
             if stop.wait(pause) {
                 return;

@@ -89,7 +89,9 @@ impl Reporter {
             counter!(metric::ESCALATIONS, "kind" => kind.label()).increment(*count);
         }
         for (topic, count) in &tally.duplicates {
-            counter!(metric::DUPLICATES, "topic" => topic.name()).increment(*count);
+            let topic = topic.name();
+            counter!(metric::DISCARDED, "topic" => topic, "reason" => "duplicate")
+                .increment(*count);
         }
         for ((stage, code), count) in &tally.refused {
             counter!(metric::DEAD_LETTERS, "stage" => *stage, "code" => *code).increment(*count);

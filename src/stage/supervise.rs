@@ -1,6 +1,5 @@
 //! Lives of workers: started again after a crash, ended for good when that would do harm.
 
-use metrics::counter;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,7 +12,7 @@ use crate::config::{Problems, limits};
 use crate::event::Position;
 use crate::log::{LogError, Restarts};
 use crate::score::{Engine, RuleSet};
-use crate::telemetry::{Part, Stop, metric};
+use crate::telemetry::{Part, Stop};
 
 /// How the stage ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +157,7 @@ fn live_again(
 ) -> Result<StageEnd, StageFailure> {
     let mut panicked: HashSet<Position> = HashSet::new();
     let mut gauge = PoisonGauge::new(settings.poison);
-    let mut restarts = Restarts::begin();
+    let mut restarts = Restarts::begin("worker");
     loop {
         let crash = match live(context, settings, index, part, &panicked, &mut gauge)? {
             Ok(Ended::Drained) => return Ok(StageEnd::Drained),
@@ -201,8 +200,7 @@ fn live_again(
             Crash::Encode(_) => "encode",
             Crash::Registry(_) => "registry",
         };
-        let pause = restarts.pause();
-        counter!(metric::RESTARTS, "reason" => reason).increment(1);
+        let pause = restarts.pause(reason);
         tracing::error!(worker = index, crash = told, ?pause, "worker crashed, starting again");
         part.not_ready(format!("{told}; starting again"));
         if context.stop.wait(pause) {

@@ -16,6 +16,27 @@ pub enum Shape {
     Histogram,
 }
 
+/// Which part of weir tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// the workers that decide
+    Scoring,
+    /// what every process hears
+    Listening,
+    /// store and notify alike
+    Sinks,
+    /// the store alone
+    Store,
+    /// the notify sink alone
+    Notify,
+    /// Kafka's client
+    Kafka,
+    /// the HTTP server
+    Server,
+    /// the process
+    Process,
+}
+
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -23,6 +44,8 @@ pub struct Metric {
     pub name: &'static str,
     /// its shape
     pub shape: Shape,
+    /// who tells it
+    pub component: Component,
     /// what it says
     pub help: &'static str,
     /// its labels
@@ -30,51 +53,94 @@ pub struct Metric {
 }
 
 macro_rules! metrics {
-    ($($ident:ident = $name:literal, $shape:ident, [$($label:literal),*], $help:literal;)*) => {
-        $(#[doc = $help] pub const $ident: &str = $name;)*
+    ($($component:ident { $($ident:ident = $name:literal, $shape:ident, [$($label:literal),*], $help:literal;)* })*) => {
+        $($(#[doc = $help] pub const $ident: &str = $name;)*)*
 
         /// The whole vocabulary.
         pub const ALL: &[Metric] = &[
-            $(Metric { name: $name, shape: Shape::$shape, help: $help, labels: &[$($label),*] },)*
+            $($(Metric {
+                name: $name,
+                shape: Shape::$shape,
+                component: Component::$component,
+                help: $help,
+                labels: &[$($label),*],
+            },)*)*
         ];
     };
 }
 
 metrics! {
-    RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records taken up by workers";
-    DECISIONS = "weir_decisions_total", Counter, ["kind", "outcome"], "Decisions made";
-    ESCALATIONS = "weir_escalations_total", Counter, ["kind"], "Escalations made";
-    DUPLICATES = "weir_duplicates_total", Counter, ["topic"], "Repeated events within the dedupe horizon";
-    DEAD_LETTERS = "weir_dead_letters_total", Counter, ["stage", "code"], "Records given up";
-    COMMITS = "weir_commits_total", Counter, [], "Transactions committed";
-    COMMIT_SECONDS = "weir_commit_duration_seconds", Histogram, [], "From opening a transaction to its commit";
-    BATCH_SECONDS = "weir_batch_age_seconds", Histogram, [], "From the first record of a batch being taken up to its commit";
-    RESTARTS = "weir_worker_restarts_total", Counter, ["reason"], "Workers that gave up and started again";
-    LAG_RECORDS = "weir_lag_records", Gauge, ["worker", "topic"], "Input records not yet decided about, of the partitions owned here";
-    LAG_SECONDS = "weir_lag_seconds", Gauge, ["worker", "topic"], "Age of the event decided about last, where more are waiting";
-    LAG_WAIT_SECONDS = "weir_lag_wait_seconds", Gauge, ["worker", "topic"], "How long the record decided about last was on its topic, where more are waiting";
-    PRESSURE = "weir_pressure_steps", Gauge, [], "Steps of what is left out to keep up: 1 attributions, 2 shadows, 3 the model";
-    HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";
-    TOUCHED = "weir_touched_events_total", Counter, [], "Events in the touches read";
-    TOUCH_AGE_SECONDS = "weir_touch_age_seconds", Histogram, [], "From a touch being written to its being read here";
-    ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
-    STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
-    RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";
-    SINK_RECEIVED = "weir_sink_records_received_total", Counter, ["sink"], "Records taken up by a sink";
-    SINK_SENT = "weir_sink_records_sent_total", Counter, ["sink"], "Records a sink has stored or delivered";
-    SINK_ERRORS = "weir_sink_errors_total", Counter, ["sink", "code"], "Attempts of a sink that failed";
-    SINK_IN_FLIGHT = "weir_sink_in_flight", Gauge, ["sink"], "Attempts of a sink under way";
-    SINK_LAG_RECORDS = "weir_sink_lag_records", Gauge, ["sink"], "Records a sink has not yet stored or delivered";
-    SINK_SECONDS = "weir_sink_duration_seconds", Histogram, ["sink"], "One attempt of a sink";
-    KAFKA_QUEUED_RECORDS = "weir_kafka_queued_records", Gauge, ["client"], "Records a Kafka client has not sent or had acknowledged";
-    KAFKA_QUEUED_BYTES = "weir_kafka_queued_bytes", Gauge, ["client"], "Their bytes";
-    KAFKA_RTT_SECONDS = "weir_kafka_round_trip_seconds", Gauge, ["client"], "Round trip to the slowest broker, 99th percentile";
-    KAFKA_THROTTLE_SECONDS = "weir_kafka_throttle_seconds", Gauge, ["client"], "The longest a broker has held a client back lately";
-    KAFKA_TIMEOUTS = "weir_kafka_timeouts", Gauge, ["client"], "Requests of the present client that brokers did not answer";
-    KAFKA_DISCONNECTS = "weir_kafka_disconnects", Gauge, ["client"], "Connections the present client has lost";
-    KAFKA_ERRORS = "weir_kafka_errors", Gauge, ["client"], "Requests and answers of the present client that failed";
-    KAFKA_REBALANCES = "weir_kafka_rebalances", Gauge, ["client"], "Changes of ownership the present consumer has seen";
-    BUILD = "weir_build_info", Gauge, ["version"], "1, with the version running";
+    Scoring {
+        RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records decided about, discarded or refused, once committed";
+        SENT = "weir_records_sent_total", Counter, ["topic"], "Output records committed";
+        SENT_BYTES = "weir_sent_bytes_total", Counter, [], "Their bytes";
+        DISCARDED = "weir_records_discarded_total", Counter, ["topic", "reason"], "Input records that need no decision: duplicate, within the dedupe horizon";
+        DEAD_LETTERS = "weir_dead_letters_total", Counter, ["stage", "code"], "Records given up, by the stage that failed and why";
+        DECISIONS = "weir_decisions_total", Counter, ["kind", "outcome"], "Decisions made";
+        DEGRADED = "weir_decisions_degraded_total", Counter, ["reason"], "Decisions made without something: state_gap, or what pressure leaves out";
+        ESCALATIONS = "weir_escalations_total", Counter, ["kind"], "Escalations made";
+        DECISION_SECONDS = "weir_decision_duration_seconds", Histogram, [], "From a record being written to its topic to the commit of its decision, of at most 16 records a batch";
+        IN_FLIGHT = "weir_records_in_flight", Gauge, ["worker"], "Input records taken up and not yet committed";
+        BUFFERED = "weir_records_buffered", Gauge, ["worker"], "Input records fetched that wait to be put in order";
+        COMMITS = "weir_commits_total", Counter, [], "Transactions committed";
+        COMMIT_SECONDS = "weir_commit_duration_seconds", Histogram, [], "From opening a transaction to its commit";
+        BATCH_SECONDS = "weir_batch_age_seconds", Histogram, [], "From the first record of a batch being taken up to its commit";
+        RESTARTS = "weir_restarts_total", Counter, ["part", "reason"], "Lives of a worker, a sink or the listener that failed and were followed by another";
+        PARTITIONS = "weir_partitions_owned", Gauge, ["worker"], "Partitions a worker decides about";
+        LAG_RECORDS = "weir_lag_records", Gauge, ["worker", "topic"], "Input records not yet decided about, of the partitions owned here";
+        LAG_SECONDS = "weir_lag_seconds", Gauge, ["worker", "topic"], "Age of the event decided about last, where more are waiting";
+        LAG_WAIT_SECONDS = "weir_lag_wait_seconds", Gauge, ["worker", "topic"], "How long the record decided about last was on its topic, where more are waiting";
+        PRESSURE = "weir_pressure_steps", Gauge, [], "Steps of what is left out to keep up: 1 attributions, 2 shadows, 3 the model";
+        ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
+        STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
+        RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";
+        RESTORED = "weir_restored_records_total", Counter, [], "Records applied again to restore state";
+    }
+    Listening {
+        HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";
+        TOUCHED = "weir_touched_events_total", Counter, [], "Events in the touches read";
+        TOUCH_AGE_SECONDS = "weir_touch_age_seconds", Histogram, [], "From a touch being written to its being read here";
+    }
+    Sinks {
+        SINK_RECEIVED = "weir_sink_records_received_total", Counter, ["sink"], "Records taken up by a sink";
+        SINK_SENT = "weir_sink_records_sent_total", Counter, ["sink"], "Records a sink has stored or delivered";
+        SINK_ERRORS = "weir_sink_errors_total", Counter, ["sink", "code"], "Attempts of a sink that failed";
+        SINK_IN_FLIGHT = "weir_sink_in_flight", Gauge, ["sink"], "Records a sink has taken up and neither stored, delivered nor given up";
+        SINK_LAG_RECORDS = "weir_sink_lag_records", Gauge, ["sink"], "Records a sink has not yet stored or delivered";
+        SINK_LAG_SECONDS = "weir_sink_lag_seconds", Gauge, ["sink"], "How long ago the record stored or delivered last was written, where more are waiting";
+        SINK_SECONDS = "weir_sink_duration_seconds", Histogram, ["sink"], "One batch stored, or one attempt at a delivery";
+    }
+    Store {
+        STORE_ROWS = "weir_store_rows_total", Counter, ["table"], "Rows stored";
+        STORE_STATEMENT_SECONDS = "weir_store_statement_duration_seconds", Histogram, [], "One statement at the cluster, the first of each batch and of each 64 after it";
+        STORE_RETRIES = "weir_store_retries_total", Counter, ["code"], "Statements that failed and were tried again";
+        STORE_IN_FLIGHT = "weir_store_statements_in_flight", Gauge, [], "Statements under way at the cluster";
+    }
+    Notify {
+        NOTIFY_BREAKER = "weir_notify_breaker_open", Gauge, ["sink"], "1 while a receiver has failed so often that it is asked rarely";
+    }
+    Kafka {
+        KAFKA_QUEUED_RECORDS = "weir_kafka_queued_records", Gauge, ["client"], "Records a Kafka client has not sent or had acknowledged";
+        KAFKA_QUEUED_BYTES = "weir_kafka_queued_bytes", Gauge, ["client"], "Their bytes";
+        KAFKA_RTT_SECONDS = "weir_kafka_round_trip_seconds", Gauge, ["client"], "Round trip to the slowest broker, 99th percentile";
+        KAFKA_THROTTLE_SECONDS = "weir_kafka_throttle_seconds", Gauge, ["client"], "The longest a broker has held a client back lately";
+        KAFKA_TIMEOUTS = "weir_kafka_timeouts", Gauge, ["client"], "Requests of the present client that brokers did not answer";
+        KAFKA_DISCONNECTS = "weir_kafka_disconnects", Gauge, ["client"], "Connections the present client has lost";
+        KAFKA_ERRORS = "weir_kafka_errors", Gauge, ["client"], "Requests and answers of the present client that failed";
+        KAFKA_REBALANCES = "weir_kafka_rebalances", Gauge, ["client"], "Changes of ownership the present consumer has seen";
+    }
+    Server {
+        HTTP_REQUESTS = "weir_http_requests_total", Counter, ["route", "status"], "Requests answered, by route and status";
+        HTTP_SECONDS = "weir_http_request_duration_seconds", Histogram, ["route"], "From a request to the beginning of its answer";
+    }
+    Process {
+        READY = "weir_part_ready", Gauge, ["part"], "1 where a part of the process works, 0 where it does not";
+        RESIDENT_BYTES = "weir_process_resident_bytes", Gauge, [], "Memory of the process";
+        CPU_SECONDS = "weir_process_cpu_seconds_total", Counter, [], "Processor time of the process";
+        OPEN_FILES = "weir_process_open_files", Gauge, [], "Open files and connections";
+        STARTED = "weir_process_start_time_seconds", Gauge, [], "When the process started, seconds since 1970";
+        BUILD = "weir_build_info", Gauge, ["version"], "1, with the version running";
+    }
 }
 
 /// Upper ends of the buckets of every histogram, in seconds.

@@ -2,8 +2,7 @@
 //!
 //! Everything that touches the log is done here, by the thread that made the consumer. What the
 //! channels report is settled in batches, in an order in which a crash at any point repeats and
-//! never loses: ends are recorded, then dead letters are appended, then positions are committed.
-//! Recording again changes nothing and appending again does, so the former comes first.
+//! never loses: ends and dead letters are appended, then positions are committed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,10 +14,10 @@ use super::channel::Ended;
 use super::channels::{Channels, Lost, Target};
 use super::ledger::{Ledger, WINDOW_RECORDS};
 use super::message::{Message, Unread, refusal};
-use super::{Delivery, GROUP, NotifyContext, RecordError, Status};
+use super::{GROUP, NotifyContext, Status};
 use crate::codec::{Contract, EncodeError, Encoder, Refusal, RegistryError, dead_letter};
 use crate::config::limits;
-use crate::event::{Code, FailedStage, Millis, Position, Topic};
+use crate::event::{Code, Delivery, FailedStage, Millis, Position, Text, Topic};
 use crate::log::{Appender, Consumer, LogError, Member, Polled, Record, RecordBatch};
 use crate::telemetry::{Part, metric};
 
@@ -33,10 +32,7 @@ pub(super) enum Crash {
     /// the log failed
     #[error(transparent)]
     Log(#[from] LogError),
-    /// the delivery log failed
-    #[error("deliveries could not be recorded: {0}")]
-    Record(RecordError),
-    /// a dead letter does not fit its contract: a defect
+    /// a delivery or a dead letter does not fit its contract: a defect
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// the schema of an escalation cannot be had now
@@ -45,6 +41,18 @@ pub(super) enum Crash {
     /// a channel ended: a defect, or the runtime is gone
     #[error(transparent)]
     Lost(#[from] Lost),
+}
+
+impl Crash {
+    /// Its name in metrics.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Crash::Log(_) => "log",
+            Crash::Encode(_) => "encode",
+            Crash::Registry(_) => "registry",
+            Crash::Lost(_) => "lost",
+        }
+    }
 }
 
 /// The end of an escalation at one webhook (or of one that cannot be read), not settled yet.
@@ -221,16 +229,14 @@ impl<'a> Life<'a> {
     /// Makes what has ended durable, and commits as far as everything has.
     fn settle(&mut self) -> Result<(), Crash> {
         let ends = std::mem::take(&mut self.ends);
-        let (deliveries, letters) = self.write_up(&ends)?;
-        if !deliveries.is_empty() {
-            (self.context.record)(deliveries).map_err(Crash::Record)?;
+        let (records, given_up) = self.write_up(&ends)?;
+        if !records.is_empty() {
+            self.appender.append(&records)?;
         }
-        if !letters.is_empty() {
-            self.appender.append(&letters)?;
+        if given_up > 0 {
             let (stage, code) = (FailedStage::Notify.name(), Code::Undeliverable.name());
-            counter!(metric::DEAD_LETTERS, "stage" => stage, "code" => code)
-                .increment(letters.len() as u64);
-            tracing::warn!(escalations = letters.len(), "given up as dead letters");
+            counter!(metric::DEAD_LETTERS, "stage" => stage, "code" => code).increment(given_up);
+            tracing::warn!(escalations = given_up, "given up as dead letters");
         }
         for end in &ends {
             self.ledger.end(end.position());
@@ -244,59 +250,57 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    fn write_up(&mut self, ends: &[End]) -> Result<(Vec<Delivery>, RecordBatch), EncodeError> {
+    /// What is to be told of these ends, and how many of them are given up.
+    fn write_up(&mut self, ends: &[End]) -> Result<(RecordBatch, u64), EncodeError> {
         let now = self.context.clock.now_ms();
-        let mut letters = RecordBatch::default();
-        let mut deliveries = Vec::with_capacity(ends.len());
+        let mut records = RecordBatch::default();
+        let mut given_up = 0;
         for end in ends {
-            match end {
-                End::Unreadable(unreadable) => {
-                    let (record, refusal) = unreadable.as_ref();
-                    self.give_up(record, refusal, now, &mut letters)?;
-                }
+            let (record, refusal) = match end {
+                End::Unreadable(unreadable) => (&unreadable.0, Some(unreadable.1.clone())),
                 End::Reported(ended) => {
-                    deliveries.push(self.delivery(ended, now));
-                    if let Some(why) = &ended.undeliverable {
-                        self.give_up(&ended.message.record, &refusal(why), now, &mut letters)?;
-                    }
+                    self.delivery(ended, now, &mut records)?;
+                    (&ended.message.record, ended.undeliverable.as_deref().map(refusal))
                 }
+            };
+            if let Some(refusal) = refusal {
+                let letter = dead_letter(record, &refusal, Millis(now));
+                let (partition, key) = (record.position.partition, record.position.to_string());
+                let encoder = &mut self.encoder;
+                records.push_with(Topic::DeadLetters, partition, now, key.as_bytes(), |out| {
+                    encoder.encode(Contract::DeadLetter, &letter, out)
+                })?;
+                given_up += 1;
             }
         }
-        Ok((deliveries, letters))
+        Ok((records, given_up))
     }
 
-    fn delivery(&self, ended: &Ended, now: i64) -> Delivery {
-        let name = self.targets.get(ended.webhook).map(|target| &target.name);
-        Delivery {
-            escalation_id: ended.message.id,
-            channel: name.cloned().unwrap_or_default(),
-            status: match ended.undeliverable {
-                None => Status::Delivered,
-                Some(_) => Status::Undeliverable,
-            },
-            attempts: ended.attempts,
-            updated_at_ms: now,
-            detail: ended.undeliverable.clone().unwrap_or_default(),
-        }
-    }
-
-    fn give_up(
+    fn delivery(
         &mut self,
-        record: &Record,
-        refusal: &Refusal,
+        ended: &Ended,
         now: i64,
-        letters: &mut RecordBatch,
+        records: &mut RecordBatch,
     ) -> Result<(), EncodeError> {
-        let letter = dead_letter(record, refusal, Millis(now));
-        let key = record.position.to_string();
+        let status = match ended.undeliverable {
+            None => Status::Delivered,
+            Some(_) => Status::Undeliverable,
+        };
+        let channel = self.targets.get(ended.webhook).map(|target| target.name.as_str());
+        let delivery = Delivery {
+            escalation_id: Text::from(ended.message.id.to_string()),
+            channel: Text::from(channel.unwrap_or_default()),
+            status: Text::from(status.name()),
+            attempts: i32::try_from(ended.attempts).unwrap_or(i32::MAX),
+            updated_at: Millis(now),
+            detail: Text::from(ended.undeliverable.as_deref().unwrap_or_default()),
+        };
+        let record = &ended.message.record;
+        let key = record.key().unwrap_or_default();
         let encoder = &mut self.encoder;
-        letters.push_with(
-            Topic::DeadLetters,
-            record.position.partition,
-            now,
-            key.as_bytes(),
-            |out| encoder.encode(Contract::DeadLetter, &letter, out),
-        )
+        records.push_with(Topic::Deliveries, record.position.partition, now, key, |out| {
+            encoder.encode(Contract::Delivery, &delivery, out)
+        })
     }
 
     /// Waits for the attempts under way and commits what they delivered. What is between two

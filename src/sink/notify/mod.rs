@@ -5,15 +5,17 @@
 //!                   ▲             └─► channel of webhook 2 ─► POST, signed ─┤
 //!                   │ no room: pause                                        │ delivered, or
 //!                   │                                                       │ given up
-//!  commit ◄─ dead letters ◄─ record ◄───────────────── ended ◄──────────────┘
+//!  commit ◄─ deliveries, dead letters ◄──────────────── ended ◄──────────────┘
 //!  └──────── the sink's thread ─────────┘       └──── tasks on the runtime ────┘
 //! ```
 //!
 //! - **At least once.** A position is committed only when every escalation before it was delivered
 //!   to every webhook or is a dead letter. A crash repeats what was not committed, with the same id
 //!   and the same body to the byte; receivers tell repeats by `webhook-id`.
-//! - **Crash-only.** When the log or the delivery log fails, the consumer and all that is under way
-//!   are dropped, and the next life begins, after a pause, from what is committed.
+//! - **Crash-only.** When the log fails, the consumer and all that is under way are dropped, and the
+//!   next life begins, after a pause, from what is committed.
+//! - **Of the log alone.** How deliveries ended goes to a topic, from which the store sink takes it:
+//!   a store that is away holds up nobody who is to be told.
 //! - **Bounded.** `ledger` holds at most 1,024 escalations (16 MiB) under way and lets no
 //!   partition go more than 16,384 ahead of its oldest one; one poll's records wait beside it; per
 //!   webhook 16 attempts are under way. When there is no room nothing is polled: lag grows on the
@@ -40,9 +42,6 @@ mod tests;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::runtime::Handle;
-use uuid::Uuid;
-
 use self::attempt::Endpoint;
 use self::backoff::Backoff;
 use self::channels::Target;
@@ -51,6 +50,7 @@ use crate::config::Webhook;
 use crate::event::Topic;
 use crate::log::{Log, LogError, Restarts};
 use crate::telemetry::{Clock, Health, Part, Stop};
+use tokio::runtime::Handle;
 
 /// Name of the sink's consumer group.
 pub const GROUP: &str = "weir.notify";
@@ -74,31 +74,6 @@ impl Status {
     }
 }
 
-/// A line of the delivery log. Its key is (`escalation_id`, `channel`); after a crash the same line
-/// may come again, and the later one counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// the escalation
-    pub escalation_id: Uuid,
-    /// name of the webhook
-    pub channel: String,
-    /// how it ended
-    pub status: Status,
-    /// attempts made in the life in which it ended
-    pub attempts: u32,
-    /// when it was recorded, milliseconds since 1970
-    pub updated_at_ms: i64,
-    /// why it is undeliverable; empty where it was delivered
-    pub detail: String,
-}
-
-/// Why deliveries could not be recorded.
-pub type RecordError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Records deliveries durably before it returns. Called by the sink's thread, some five times a
-/// second; an error makes the sink start again.
-pub type RecordDeliveries = dyn Fn(Vec<Delivery>) -> Result<(), RecordError> + Send + Sync;
-
 /// What the sink works with.
 #[derive(Clone)]
 pub struct NotifyContext {
@@ -114,8 +89,6 @@ pub struct NotifyContext {
     pub process: Stop,
     /// where requests are made; needs tokio's I/O and time
     pub runtime: Handle,
-    /// the delivery log
-    pub record: Arc<RecordDeliveries>,
     /// seed of the jitter between attempts; should differ between processes
     pub seed: u64,
 }
@@ -253,7 +226,7 @@ fn is_caught_up(log: &dyn Log) -> Result<bool, LogError> {
 
 /// The sink's lives: started again after a crash, ended for good with the log.
 fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Result<(), NotifyError> {
-    let mut restarts = Restarts::begin();
+    let mut restarts = Restarts::begin("notify");
     for life in 0.. {
         // another seed each time, or lives that crash early would all draw the same
         let seed = context.seed.wrapping_add(life << 32);
@@ -267,7 +240,7 @@ fn live_again(context: &NotifyContext, targets: &[Target], part: &Part) -> Resul
             }
             Err(crash) => crash,
         };
-        let pause = restarts.pause();
+        let pause = restarts.pause(crash.code());
         tracing::error!(%crash, ?pause, "notify sink crashed, starting again");
         part.not_ready(format!("{crash}; starting again"));
         if context.stop.wait(pause) {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use self::server::{Answer, Server};
 use super::ledger::WINDOW_RECORDS;
@@ -20,7 +21,9 @@ use super::sign::Signer;
 use super::*;
 use crate::codec::{Contract, Encoder, decode_own};
 use crate::config::Secret;
-use crate::event::{DeadLetter, Escalation, Kind, Millis, Outcome, Position, Reason, Text};
+use crate::event::{
+    DeadLetter, Delivery, Escalation, Kind, Millis, Outcome, Position, Reason, Text,
+};
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::{Faults, Step};
 use crate::log::{
@@ -101,54 +104,37 @@ fn escalation(i: usize) -> Escalation<'static> {
     }
 }
 
-/// A running sink with what it told us.
+/// A running sink.
 struct Sink {
     handle: NotifyHandle,
     stop: Stop,
     health: Health,
-    recorded: Arc<Mutex<Vec<Delivery>>>,
+    log: Arc<dyn Log>,
 }
 
 impl Sink {
     fn start(log: Arc<dyn Log>, runtime: &Runtime, webhooks: Vec<Webhook>) -> Sink {
-        let recorded = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&recorded);
-        Sink::recording(log, runtime, webhooks, recorded, move |deliveries| {
-            record.lock().unwrap().extend(deliveries);
-            Ok(())
-        })
-    }
-
-    fn recording(
-        log: Arc<dyn Log>,
-        runtime: &Runtime,
-        webhooks: Vec<Webhook>,
-        recorded: Arc<Mutex<Vec<Delivery>>>,
-        record: impl Fn(Vec<Delivery>) -> Result<(), RecordError> + Send + Sync + 'static,
-    ) -> Sink {
         let (stop, health) = (Stop::default(), Health::default());
         let context = NotifyContext {
-            log,
+            log: Arc::clone(&log),
             clock: Clock::fixed(NOW_MS),
             health: health.clone(),
             stop: stop.clone(),
             process: Stop::default(),
             runtime: runtime.handle().clone(),
-            record: Arc::new(record),
             seed: 7,
         };
-        Sink { handle: Notify::start(context, webhooks).unwrap(), stop, health, recorded }
+        Sink { handle: Notify::start(context, webhooks).unwrap(), stop, health, log }
     }
 
     fn wait_caught_up(&self) {
         until("caught up", || self.handle.caught_up());
     }
 
-    fn finish(self) -> Vec<Delivery> {
+    fn finish(self) -> Vec<Delivery<'static>> {
         self.stop.stop();
         self.handle.join().unwrap();
-        let recorded = self.recorded.lock().unwrap();
-        recorded.clone()
+        deliveries(self.log.as_ref())
     }
 }
 
@@ -165,23 +151,45 @@ fn committed(log: &EmbeddedLog) -> Vec<Option<i64>> {
     (0..PARTITIONS).map(at).collect()
 }
 
-fn dead_letters(log: &EmbeddedLog) -> Vec<DeadLetter> {
+/// Everything on a topic.
+fn records(log: &dyn Log, topic: Topic) -> Vec<Record> {
     let mut records = Vec::new();
     for partition in 0..PARTITIONS {
-        let mut from = Position { topic: Topic::DeadLetters, partition, offset: 0 };
-        let end = log.end(Topic::DeadLetters, partition).unwrap();
+        let mut from = Position { topic, partition, offset: 0 };
+        let end = log.end(topic, partition).unwrap();
         while from.offset < end {
             let mut reader = log.reader().unwrap();
             from.offset = reader.read(from, end, 1 << 20, &mut records).unwrap();
         }
     }
-    let letters = records.iter().map(|record: &Record| {
+    records
+}
+
+fn dead_letters(log: &dyn Log) -> Vec<DeadLetter> {
+    let letters = records(log, Topic::DeadLetters).into_iter().map(|record| {
         let letter: DeadLetter = decode_own(Contract::DeadLetter, record.payload()).unwrap();
         // beside its cause
         assert_eq!(letter.partition, record.position.partition as i32);
         letter
     });
     letters.collect()
+}
+
+/// The delivery log.
+fn deliveries(log: &dyn Log) -> Vec<Delivery<'static>> {
+    let lines = records(log, Topic::Deliveries).into_iter().map(|record| {
+        let line: Delivery<'_> = decode_own(Contract::Delivery, record.payload()).unwrap();
+        assert_eq!(record.key(), Some(&b"default/acc"[..]));
+        let owned = |text: Text<'_>| Text::from(text.to_string());
+        Delivery {
+            escalation_id: owned(line.escalation_id),
+            channel: owned(line.channel),
+            status: owned(line.status),
+            detail: owned(line.detail),
+            ..line
+        }
+    });
+    lines.collect()
 }
 
 /// Every request is signed, and all attempts of one escalation carry the same body.
@@ -206,7 +214,7 @@ fn run(
     count: usize,
     change: impl Fn(&mut Webhook),
     answer: impl Fn(&server::Request) -> Answer + Send + Sync + 'static,
-) -> (Server, EmbeddedLog, Vec<Delivery>, tempfile::TempDir) {
+) -> (Server, EmbeddedLog, Vec<Delivery<'static>>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (log, runtime) = (open(folder.path()), runtime());
     append(&log, 0, count);

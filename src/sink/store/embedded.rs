@@ -1,10 +1,12 @@
 //! The store in the log's SQLite file. `docs/contracts.md` has the tables.
 
+use std::sync::Arc;
+
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Counts, Rows, Store, StoreError};
+use super::{Counts, DeliveryRow, RollupCount, Rows, Store, StoreError};
 use crate::event::Millis;
 use crate::log::LogError;
 use crate::log::embedded::Database;
@@ -13,13 +15,14 @@ const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS decision (
     decision_id BLOB PRIMARY KEY, tenant TEXT NOT NULL, account_id TEXT NOT NULL,
     kind TEXT NOT NULL, outcome TEXT NOT NULL, event_time INTEGER NOT NULL,
-    decided_at INTEGER NOT NULL, record BLOB NOT NULL);
+    decided_at INTEGER NOT NULL, record BLOB NOT NULL, written_at INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS decision_by_account ON decision (tenant, account_id, event_time);
+CREATE INDEX IF NOT EXISTS decision_by_outcome ON decision (tenant, outcome, event_time);
 CREATE TABLE IF NOT EXISTS escalation (
     escalation_id BLOB PRIMARY KEY, decision_id BLOB NOT NULL, tenant TEXT NOT NULL,
     account_id TEXT NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL,
-    created_at INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS escalation_by_queue ON escalation (queue, priority, created_at);
+    created_at INTEGER NOT NULL, record BLOB NOT NULL, written_at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS escalation_by_day ON escalation (tenant, queue, created_at);
 CREATE TABLE IF NOT EXISTS rollup (
     partition INTEGER NOT NULL, offset INTEGER NOT NULL, minute INTEGER NOT NULL,
     kind TEXT NOT NULL, outcome TEXT NOT NULL, rule TEXT NOT NULL, count INTEGER NOT NULL,
@@ -29,6 +32,11 @@ CREATE TABLE IF NOT EXISTS delivery (
     attempts INTEGER NOT NULL, updated_at INTEGER NOT NULL, detail TEXT NOT NULL,
     PRIMARY KEY (escalation_id, channel)) WITHOUT ROWID;
 ";
+
+/// What SQLite takes at most in one value.
+const RECORD_BYTES_MAX: usize = 1_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Decisions in the data folder of the embedded log.
 #[derive(Clone, Debug)]
@@ -42,7 +50,10 @@ impl EmbeddedStore {
     /// # Errors
     /// When they cannot be made.
     pub fn open(database: &Database) -> Result<EmbeddedStore, StoreError> {
-        database.write(Box::new(|connection| connection.execute_batch(TABLES)))?;
+        database.write(Box::new(|connection| {
+            connection.execute_batch(TABLES)?;
+            ["decision", "escalation"].into_iter().try_for_each(|table| upgrade(connection, table))
+        }))?;
         Ok(EmbeddedStore { database: database.clone() })
     }
 
@@ -60,6 +71,35 @@ impl EmbeddedStore {
         let failed = |error| StoreError::Embedded(self.database.error(doing, error));
         read(&connection).map_err(failed)
     }
+
+    fn records(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(doing, |connection| {
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map(values, |row| row.get(0))?;
+            rows.collect()
+        })
+    }
+}
+
+/// Gives a table of an older weir the column it lacks; its rows count as the oldest there are.
+fn upgrade(connection: &Connection, table: &str) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = 'written_at'";
+    let is_there: i64 = connection.query_row(sql, [table], |row| row.get(0))?;
+    match is_there {
+        0 => connection.execute_batch(&format!(
+            "ALTER TABLE {table} ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// Runs one prepared insert for each row.
@@ -74,10 +114,15 @@ fn each<R>(
 }
 
 fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
-    // the first one stored under an id wins
-    let sql = "INSERT OR IGNORE INTO decision VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO decision VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               ON CONFLICT (decision_id) DO UPDATE SET
+                   tenant = excluded.tenant, account_id = excluded.account_id,
+                   kind = excluded.kind, outcome = excluded.outcome,
+                   event_time = excluded.event_time, decided_at = excluded.decided_at,
+                   record = excluded.record, written_at = excluded.written_at
+               WHERE excluded.written_at > decision.written_at";
     each(connection, sql, &rows.decisions, |statement, row| {
-        let values: [&dyn ToSql; 8] = [
+        let values: [&dyn ToSql; 9] = [
             &row.decision_id.as_bytes().as_slice(),
             &row.tenant,
             &row.account_id,
@@ -86,12 +131,19 @@ fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
             &row.event_time.0,
             &row.decided_at.0,
             &row.record,
+            &row.written_at.0,
         ];
         statement.execute(values)
     })?;
-    let sql = "INSERT OR IGNORE INTO escalation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO escalation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               ON CONFLICT (escalation_id) DO UPDATE SET
+                   decision_id = excluded.decision_id, tenant = excluded.tenant,
+                   account_id = excluded.account_id, queue = excluded.queue,
+                   priority = excluded.priority, created_at = excluded.created_at,
+                   record = excluded.record, written_at = excluded.written_at
+               WHERE excluded.written_at > escalation.written_at";
     each(connection, sql, &rows.escalations, |statement, row| {
-        let values: [&dyn ToSql; 8] = [
+        let values: [&dyn ToSql; 9] = [
             &row.escalation_id.as_bytes().as_slice(),
             &row.decision_id.as_bytes().as_slice(),
             &row.tenant,
@@ -100,6 +152,7 @@ fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
             &row.priority,
             &row.created_at.0,
             &row.record,
+            &row.written_at.0,
         ];
         statement.execute(values)
     })?;
@@ -117,7 +170,11 @@ fn write(connection: &Connection, rows: &Rows) -> rusqlite::Result<()> {
         ])
     })?;
     // a delivery that ended twice, as at-least-once allows, ended the last time
-    let sql = "INSERT OR REPLACE INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (escalation_id, channel) DO UPDATE SET
+                   status = excluded.status, attempts = excluded.attempts,
+                   updated_at = excluded.updated_at, detail = excluded.detail
+               WHERE excluded.updated_at > delivery.updated_at";
     each(connection, sql, &rows.deliveries, |statement, row| {
         let id = row.escalation_id.as_bytes().as_slice();
         let at = row.updated_at.0;
@@ -130,7 +187,8 @@ fn uuid_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
 }
 
 impl Store for EmbeddedStore {
-    fn write(&self, rows: Rows) -> Result<(), StoreError> {
+    fn write(&self, rows: &Arc<Rows>) -> Result<(), StoreError> {
+        let rows = Arc::clone(rows);
         self.database.write(Box::new(move |connection| write(connection, &rows))).map_err(|error| {
             match error {
                 LogError::Sqlite { source, .. } => {
@@ -139,6 +197,10 @@ impl Store for EmbeddedStore {
                 other => StoreError::Embedded(other),
             }
         })
+    }
+
+    fn record_bytes_max(&self) -> usize {
+        RECORD_BYTES_MAX
     }
 
     fn decision(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
@@ -158,11 +220,81 @@ impl Store for EmbeddedStore {
         let sql = "SELECT record FROM decision
                    WHERE tenant = ?1 AND account_id = ?2 AND event_time < ?3
                    ORDER BY event_time DESC LIMIT ?4";
-        self.read("read the decisions of an account", |connection| {
+        let values = params![tenant, account_id, before.0, sql_limit(limit)];
+        self.records("read the decisions of an account", sql, values)
+    }
+
+    fn decisions_with(
+        &self,
+        tenant: &str,
+        outcome: &str,
+        hour: Millis,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT record FROM decision
+                   WHERE tenant = ?1 AND outcome = ?2 AND event_time >= ?3 AND event_time < ?4
+                   ORDER BY event_time DESC, decision_id LIMIT ?5";
+        let (from, limit) = (hour.0 - hour.0.rem_euclid(HOUR_MS), sql_limit(limit));
+        let values = params![tenant, outcome, from, from + HOUR_MS, limit];
+        self.records("read decisions by outcome", sql, values)
+    }
+
+    fn escalation(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT record FROM escalation WHERE escalation_id = ?1";
+        self.read("read an escalation", |connection| {
+            connection.query_row(sql, [id.as_bytes().as_slice()], |row| row.get(0)).optional()
+        })
+    }
+
+    fn escalations_of(
+        &self,
+        tenant: &str,
+        queue: &str,
+        day: Millis,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT record FROM escalation
+                   WHERE tenant = ?1 AND queue = ?2 AND created_at >= ?3 AND created_at < ?4
+                   ORDER BY created_at DESC, escalation_id LIMIT ?5";
+        let (from, limit) = (day.0 - day.0.rem_euclid(DAY_MS), sql_limit(limit));
+        let values = params![tenant, queue, from, from + DAY_MS, limit];
+        self.records("read escalations of a queue", sql, values)
+    }
+
+    fn rollups(&self, from: Millis, until: Millis) -> Result<Vec<RollupCount>, StoreError> {
+        let sql = "SELECT minute, kind, outcome, rule, sum(count) FROM rollup
+                   WHERE minute >= ?1 AND minute < ?2
+                   GROUP BY minute, kind, outcome, rule ORDER BY minute, kind, outcome, rule";
+        self.read("read roll-ups", |connection| {
             let mut statement = connection.prepare(sql)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement
-                .query_map(params![tenant, account_id, before.0, limit], |row| row.get(0))?;
+            let rows = statement.query_map([from.0, until.0], |row| {
+                Ok(RollupCount {
+                    minute: Millis(row.get(0)?),
+                    kind: row.get(1)?,
+                    outcome: row.get(2)?,
+                    rule: row.get(3)?,
+                    count: row.get(4)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn deliveries_of(&self, escalation_id: Uuid) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = "SELECT channel, status, attempts, updated_at, detail FROM delivery
+                   WHERE escalation_id = ?1 ORDER BY channel";
+        self.read("read deliveries", |connection| {
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([escalation_id.as_bytes().as_slice()], |row| {
+                Ok(DeliveryRow {
+                    escalation_id,
+                    channel: row.get(0)?,
+                    status: row.get(1)?,
+                    attempts: row.get(2)?,
+                    updated_at: Millis(row.get(3)?),
+                    detail: row.get(4)?,
+                })
+            })?;
             rows.collect()
         })
     }
@@ -173,15 +305,15 @@ impl Store for EmbeddedStore {
         self.read("read decisions", |connection| {
             let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
             let mut statement = connection.prepare(sql)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement
-                .query_map(params![after, limit], |row| Ok((uuid_of(row, 0)?, row.get(1)?)))?;
+            let rows = statement.query_map(params![after, sql_limit(limit)], |row| {
+                Ok((uuid_of(row, 0)?, row.get(1)?))
+            })?;
             rows.collect()
         })
     }
 
-    fn counts(&self) -> Result<Counts, StoreError> {
-        self.read("count decisions", |connection| {
+    fn counts(&self) -> Result<Option<Counts>, StoreError> {
+        let counts = self.read("count decisions", |connection| {
             let count = |sql: &str| -> rusqlite::Result<u64> {
                 let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
                 Ok(count.unsigned_abs())
@@ -191,85 +323,7 @@ impl Store for EmbeddedStore {
                 escalations: count("SELECT count(*) FROM escalation")?,
                 delivered: count("SELECT count(*) FROM delivery WHERE status = 'delivered'")?,
             })
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::embedded::{EmbeddedLog, Options};
-    use crate::sink::store::{DecisionRow, DeliveryRow, EscalationRow, RollupRow};
-
-    fn row(n: u128, account: &str, time: i64) -> DecisionRow {
-        DecisionRow {
-            decision_id: Uuid::from_u128(n),
-            tenant: "default".into(),
-            account_id: account.into(),
-            kind: "TRANSACTION",
-            outcome: "ALLOW",
-            event_time: Millis(time),
-            decided_at: Millis(9),
-            record: n.to_le_bytes().to_vec(),
-        }
-    }
-
-    #[test]
-    fn writing_twice_changes_nothing_and_the_first_record_wins() {
-        let folder = tempfile::tempdir().unwrap();
-        let log =
-            EmbeddedLog::open(folder.path(), &Options { durable: false, ..Options::default() });
-        let log = log.unwrap();
-        let store = EmbeddedStore::open(log.database()).unwrap();
-        let id = Uuid::from_u128(7);
-        let rows = Rows {
-            decisions: (1..=5).map(|n| row(n, if n < 4 { "a" } else { "b" }, n as i64)).collect(),
-            escalations: vec![EscalationRow {
-                escalation_id: id,
-                decision_id: Uuid::from_u128(1),
-                tenant: "default".into(),
-                account_id: "a".into(),
-                queue: "risk".into(),
-                priority: 2,
-                created_at: Millis(9),
-                record: vec![1],
-            }],
-            rollups: vec![RollupRow {
-                partition: 0,
-                offset: 0,
-                minute: Millis(0),
-                kind: "TRANSACTION",
-                outcome: "ALLOW",
-                rule: String::new(),
-                count: 5,
-            }],
-            deliveries: vec![DeliveryRow {
-                escalation_id: id,
-                channel: "ops".into(),
-                status: "delivered",
-                attempts: 1,
-                updated_at: Millis(1),
-                detail: "200".into(),
-            }],
-        };
-        store.write(rows.clone()).unwrap();
-        let mut again = rows;
-        again.decisions[0].record = vec![9];
-        store.write(again).unwrap();
-        let expected = Counts { decisions: 5, escalations: 1, delivered: 1 };
-        assert_eq!(store.counts().unwrap(), expected);
-        assert_eq!(store.decision(Uuid::from_u128(1)).unwrap(), Some(1u128.to_le_bytes().to_vec()));
-        assert_eq!(store.decision(Uuid::from_u128(99)).unwrap(), None);
-        let newest = store.decisions_of("default", "a", Millis(3), 10).unwrap();
-        assert_eq!(newest, [2u128.to_le_bytes(), 1u128.to_le_bytes()]);
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = store.page(after, 2).unwrap();
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            seen.extend(page.iter().map(|(id, _)| id.as_u128()));
-        }
-        assert_eq!(seen, [1, 2, 3, 4, 5]);
+        })?;
+        Ok(Some(counts))
     }
 }

@@ -6,17 +6,26 @@
 //!   explain, API ◄──────────── Store::decision, … ◄─────┘
 //! ```
 //!
-//! Decisions and escalations are immutable rows: the first one stored under an id wins, so that
-//! writing a batch again changes nothing. Roll-ups are kept under the position of their record and
-//! summed by whoever reads them.
+//! Two implementations: [`EmbeddedStore`], in the embedded log's file, and [`CqlStore`], a ScyllaDB or
+//! Cassandra cluster. What holds on both, and one test suite asks of both:
+//!
+//! - A row is of the time of its record, which the broker gave it; of two rows under one key the
+//!   later one counts, in whatever order they come. Writing a batch again thus changes nothing, and
+//!   no rewind brings back what is older than what is there.
+//! - Roll-ups are kept under the position of their record and summed by whoever reads them.
 
+mod cql;
 mod embedded;
+mod letters;
 mod pump;
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use cql::{CqlStore, Migrated, VERSION};
 pub use embedded::EmbeddedStore;
-pub use pump::{StoreSink, StoreSinkFailure};
+pub use pump::{StoreContext, StoreSink, StoreSinkFailure};
 
 use crate::event::Millis;
 use crate::log::LogError;
@@ -38,6 +47,8 @@ pub struct DecisionRow {
     pub event_time: Millis,
     /// when it was decided
     pub decided_at: Millis,
+    /// when its record was written, by the broker's clock
+    pub written_at: Millis,
     /// the record as it stands on the topic, frame included
     pub record: Vec<u8>,
 }
@@ -59,6 +70,8 @@ pub struct EscalationRow {
     pub priority: i32,
     /// when it was escalated
     pub created_at: Millis,
+    /// when its record was written, by the broker's clock
+    pub written_at: Millis,
     /// the record as it stands on the topic, frame included
     pub record: Vec<u8>,
 }
@@ -70,6 +83,8 @@ pub struct RollupRow {
     pub partition: u32,
     /// its offset
     pub offset: i64,
+    /// when it was written, by the broker's clock
+    pub written_at: Millis,
     /// start of the minute counted
     pub minute: Millis,
     /// name of the kind on the wire
@@ -90,13 +105,28 @@ pub struct DeliveryRow {
     /// name of the receiver
     pub channel: String,
     /// `delivered` or `undeliverable`
-    pub status: &'static str,
+    pub status: String,
     /// how many attempts it took
     pub attempts: u32,
-    /// when it ended, milliseconds since 1970
+    /// when it ended
     pub updated_at: Millis,
     /// what the receiver said last
     pub detail: String,
+}
+
+/// How often something was decided, or a rule matched, within a minute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RollupCount {
+    /// start of the minute
+    pub minute: Millis,
+    /// name of the kind on the wire
+    pub kind: String,
+    /// name of the outcome on the wire; empty where a rule is counted
+    pub outcome: String,
+    /// id of the rule; empty where an outcome is counted
+    pub rule: String,
+    /// how often
+    pub count: i64,
 }
 
 /// What one write holds.
@@ -140,8 +170,11 @@ pub trait Store: Send + Sync {
     /// Writes rows and waits until they are durable. Writing them again changes nothing.
     ///
     /// # Errors
-    /// When they may not have been written.
-    fn write(&self, rows: Rows) -> Result<(), StoreError>;
+    /// When not all of them may have been written.
+    fn write(&self, rows: &Arc<Rows>) -> Result<(), StoreError>;
+
+    /// The largest record it takes, in bytes.
+    fn record_bytes_max(&self) -> usize;
 
     /// The record of a decision.
     ///
@@ -161,17 +194,61 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// A page of all decisions in the order of their ids, after `after`: ids and records.
+    /// The records of a tenant's decisions with this outcome on events of the hour that `hour` is in,
+    /// newest event first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn decisions_with(
+        &self,
+        tenant: &str,
+        outcome: &str,
+        hour: Millis,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// The record of an escalation.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn escalation(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The records of a tenant's escalations to a queue on the day (UTC) that `day` is in, newest
+    /// first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn escalations_of(
+        &self,
+        tenant: &str,
+        queue: &str,
+        day: Millis,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// What was counted in the minutes that begin within `from..until`, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn rollups(&self, from: Millis, until: Millis) -> Result<Vec<RollupCount>, StoreError>;
+
+    /// How deliveries of an escalation ended, by the name of the receiver.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn deliveries_of(&self, escalation_id: Uuid) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// A page of all decisions after the decision `after`, in an order that stays: ids and records.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn page(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<(Uuid, Vec<u8>)>, StoreError>;
 
-    /// How much is stored.
+    /// How much is stored, where that is known without looking at all of it.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn counts(&self) -> Result<Counts, StoreError>;
+    fn counts(&self) -> Result<Option<Counts>, StoreError>;
 }
 
 /// Why the store did not do what it was asked.
@@ -180,4 +257,52 @@ pub enum StoreError {
     /// the embedded store shares the log's file
     #[error(transparent)]
     Embedded(#[from] LogError),
+    /// no node answers, or too few, or too late: it may pass
+    #[error("store at {nodes} does not answer: {reason}")]
+    Unreachable {
+        /// whom we asked
+        nodes: String,
+        /// what the driver said
+        reason: String,
+    },
+    /// the cluster will not: somebody must mend something
+    #[error("store refuses to {doing}: {reason}")]
+    Refused {
+        /// what was asked
+        doing: &'static str,
+        /// what it said
+        reason: String,
+    },
+    /// the tables are not those that this weir works with
+    #[error("store: {}", .problems.join("; "))]
+    Schema {
+        /// what is wrong with them
+        problems: Vec<String>,
+    },
+    /// an answer that is not understood
+    #[error("store: cannot {doing}: {reason}")]
+    Answer {
+        /// what was asked
+        doing: &'static str,
+        /// what is wrong with the answer
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether it may be otherwise in a while, by itself.
+    pub fn passes(&self) -> bool {
+        matches!(self, StoreError::Unreachable { .. })
+    }
+
+    /// Its name in metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StoreError::Embedded(_) => "log",
+            StoreError::Unreachable { .. } => "unreachable",
+            StoreError::Refused { .. } => "refused",
+            StoreError::Schema { .. } => "schema",
+            StoreError::Answer { .. } => "answer",
+        }
+    }
 }

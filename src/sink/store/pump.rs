@@ -1,4 +1,15 @@
 //! The store sink: from the output topics into the store, positions committed once stored.
+//!
+//! ```text
+//!  poll ─► chunk ─► rows ─► Store::write ─► dead letters ─► commit positions
+//!                              │ away: partitions paused, the group told that we live, asked again
+//! ```
+//!
+//! - **In order, and only as far as stored.** One chunk is under way at a time, its statements side by
+//!   side; positions are committed once all of it is durable. A crash repeats the chunk, which
+//!   changes nothing.
+//! - **Held up alone.** While the store is away nothing is polled: lag grows on the log, at most one
+//!   poll's records wait here, and nobody else notices.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +19,23 @@ use std::time::{Duration, Instant};
 use metrics::{counter, gauge, histogram};
 use uuid::Uuid;
 
-use super::{DecisionRow, EscalationRow, RollupRow, Rows, Store, StoreError};
-use crate::codec::{Contract, decode_own};
+use super::letters::Letters;
+use super::{DecisionRow, DeliveryRow, EscalationRow, RollupRow, Rows, Store, StoreError};
+use crate::codec::{Contract, EncodeError, OwnError, RegistryError, decode_own};
 use crate::config::limits;
-use crate::event::{Decision, Escalation, Position, Rollup, Topic};
-use crate::log::{Consumer, Log, LogError, Member, Polled, Record, Restarts};
-use crate::telemetry::{Health, Part, Stop, metric};
+use crate::event::{Decision, Delivery, Escalation, Millis, Position, Rollup, Topic};
+use crate::log::{Appender, Consumer, Log, LogError, Member, Polled, Record, Restarts};
+use crate::telemetry::{Clock, Health, Part, Stop, metric};
 
 /// Name of the store sink's consumer group.
 pub const GROUP: &str = "weir.store";
-const TOPICS: [Topic; 3] = [Topic::Decisions, Topic::Escalations, Topic::Rollups];
+const TOPICS: [Topic; 4] =
+    [Topic::Decisions, Topic::Escalations, Topic::Rollups, Topic::Deliveries];
 const SINK: &str = "store";
 /// How often lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
+/// How often the group is told that we live while the store is away.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the store sink ended for good.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +57,29 @@ enum Crash {
     Log(#[from] LogError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// the schema of a record cannot be had now
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// a dead letter does not fit its contract: a defect
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("{position}: unreadable record of weir's own: {what}")]
     Unreadable { position: Position, what: String },
+}
+
+/// What the sink works with.
+#[derive(Clone)]
+pub struct StoreContext {
+    /// the log
+    pub log: Arc<dyn Log>,
+    /// the store
+    pub store: Arc<dyn Store>,
+    /// when something failed, and how old records are
+    pub clock: Clock,
+    /// the wish to stop
+    pub stop: Stop,
+    /// told to stop where the sink must not go on
+    pub process: Stop,
 }
 
 /// A running store sink.
@@ -53,26 +89,19 @@ pub struct StoreSink {
 }
 
 impl StoreSink {
-    /// Starts the sink on a thread of its own, until `stop` says so. `process` is told to stop where
-    /// the sink must not go on.
+    /// Starts the sink on a thread of its own, which runs until a stop is wanted.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
-        log: Arc<dyn Log>,
-        store: Arc<dyn Store>,
-        health: &Health,
-        stop: Stop,
-        process: Stop,
-    ) -> Result<StoreSink, StoreSinkFailure> {
+    pub fn start(context: StoreContext, health: &Health) -> Result<StoreSink, StoreSinkFailure> {
         let part = health.part(SINK);
         let thread = std::thread::Builder::new()
             .name("weir-store".into())
             .spawn(move || {
-                let ended = pump_again(&log, store.as_ref(), &part, &stop);
+                let ended = pump_again(&context, &part);
                 if ended.is_err() {
                     // a process that lacks its sink is of no use
-                    process.stop();
+                    context.process.stop();
                 }
                 ended
             })
@@ -103,15 +132,11 @@ impl StoreSink {
 }
 
 /// Pumps until a stop is wanted; after a failure from the committed positions again.
-fn pump_again(
-    log: &Arc<dyn Log>,
-    store: &dyn Store,
-    part: &Part,
-    stop: &Stop,
-) -> Result<(), StoreSinkFailure> {
-    let mut restarts = Restarts::begin();
-    while !stop.is_stopped() {
-        let Err(crash) = pump(log.as_ref(), store, part, stop) else {
+fn pump_again(context: &StoreContext, part: &Part) -> Result<(), StoreSinkFailure> {
+    let mut restarts = Restarts::begin(SINK);
+    while !context.stop.is_stopped() {
+        let ended = Pump::begin(context, part).map_err(Crash::from).and_then(Pump::run);
+        let Err(crash) = ended else {
             return Ok(());
         };
         let told = crash.to_string();
@@ -121,55 +146,170 @@ fn pump_again(
                 return Err(StoreSinkFailure::Fenced(error));
             }
             Crash::Log(_) => "log",
-            Crash::Store(_) => "store",
+            Crash::Store(error) => error.code(),
+            Crash::Registry(_) => "registry",
+            Crash::Encode(_) => "encode",
             Crash::Unreadable { .. } => "unreadable",
         };
         counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => code).increment(1);
-        let pause = restarts.pause();
+        gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
+        let pause = restarts.pause(code);
         tracing::error!(crash = told, ?pause, "store sink failed, starting again");
         part.not_ready(format!("{told}; starting again"));
-        if stop.wait(pause) {
+        if context.stop.wait(pause) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<(), Crash> {
-    let member = Member { group: GROUP.to_owned(), index: 0, count: 1 };
-    let mut consumer = log.consumer(&member, &TOPICS)?;
-    let mut records = Vec::new();
-    let mut deadline = None;
-    let mut lag = Lag::default();
-    loop {
-        if stop.is_stopped() {
-            // what was committed is stored, if that can be done soon
-            let now = Instant::now();
-            let deadline = *deadline.get_or_insert(now + limits().drain_deadline);
-            if now >= deadline || StoreSink::caught_up(log)? {
-                return Ok(());
-            }
-        }
-        match consumer.poll(limits().poll_wait, &mut records)? {
-            Polled::Assigned(partitions) => {
-                let positions = committed(log, &partitions)?;
-                consumer.start(&positions)?;
-                lag.assigned(&positions);
-                part.ready();
-            }
-            Polled::Revoked { partitions, .. } => {
-                records.clear();
-                consumer.release();
-                lag.revoked(&partitions);
-            }
-            Polled::Records => {
-                for chunk in records.chunks(limits().sink_batch_records) {
-                    store_chunk(store, consumer.as_mut(), chunk, &mut lag)?;
+/// One life of the sink.
+struct Pump<'a> {
+    context: &'a StoreContext,
+    part: &'a Part,
+    consumer: Box<dyn Consumer>,
+    appender: Box<dyn Appender>,
+    letters: Letters,
+    lag: Lag,
+}
+
+impl<'a> Pump<'a> {
+    fn begin(context: &'a StoreContext, part: &'a Part) -> Result<Pump<'a>, LogError> {
+        Ok(Pump {
+            context,
+            part,
+            consumer: context.log.consumer(&Member::sole(GROUP), &TOPICS)?,
+            appender: context.log.appender()?,
+            letters: Letters::new(),
+            lag: Lag::default(),
+        })
+    }
+
+    fn run(mut self) -> Result<(), Crash> {
+        let mut records = Vec::new();
+        let mut deadline = None;
+        let log = self.context.log.as_ref();
+        loop {
+            if self.context.stop.is_stopped() {
+                // what was committed is stored, if that can be done soon
+                let now = Instant::now();
+                let deadline = *deadline.get_or_insert(now + limits().drain_deadline);
+                if now >= deadline || StoreSink::caught_up(log)? {
+                    return Ok(());
                 }
-                records.clear();
             }
+            match self.consumer.poll(limits().poll_wait, &mut records)? {
+                Polled::Assigned(partitions) => {
+                    let positions = committed(log, &partitions)?;
+                    self.consumer.start(&positions)?;
+                    self.lag.assigned(&positions);
+                    self.part.ready();
+                }
+                Polled::Revoked { partitions, .. } => {
+                    records.clear();
+                    self.consumer.release();
+                    self.lag.revoked(&partitions);
+                }
+                Polled::Records => {
+                    for chunk in records.chunks(limits().sink_batch_records) {
+                        if !self.store(chunk)? {
+                            return Ok(());
+                        }
+                    }
+                    records.clear();
+                }
+            }
+            self.lag.measure(log, &self.context.clock);
         }
-        lag.measure(log);
+    }
+
+    /// Stores a chunk and commits its positions. False where a stop is wanted and the store is away.
+    fn store(&mut self, chunk: &[Record]) -> Result<bool, Crash> {
+        if chunk.is_empty() {
+            return Ok(true);
+        }
+        let started = Instant::now();
+        counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(chunk.len() as u64);
+        gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(chunk.len() as f64);
+        let bytes_max = self.context.store.record_bytes_max();
+        let now = Millis(self.context.clock.now_ms());
+        let mut rows = Rows::default();
+        let mut next: BTreeMap<(Topic, u32), i64> = BTreeMap::new();
+        for record in chunk {
+            if self.letters.pass(record, bytes_max, now)? {
+                add(record, &mut rows)?;
+            }
+            let position = record.position;
+            next.insert((position.topic, position.partition), position.offset + 1);
+        }
+        if !self.write(&Arc::new(rows))? {
+            return Ok(false);
+        }
+        self.letters.post(self.appender.as_mut())?;
+        let positions: Vec<Position> = next
+            .into_iter()
+            .map(|((topic, partition), offset)| Position { topic, partition, offset })
+            .collect();
+        self.consumer.commit(&positions)?;
+        self.lag.stored(&positions, chunk);
+        gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
+        counter!(metric::SINK_SENT, "sink" => SINK).increment(chunk.len() as u64);
+        histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
+        Ok(true)
+    }
+
+    /// Writes rows, however long the store is away. False where a stop is wanted meanwhile: what is
+    /// not stored is stored by the next start.
+    fn write(&mut self, rows: &Arc<Rows>) -> Result<bool, Crash> {
+        let mut pause = limits().store_pause;
+        let mut since: Option<Instant> = None;
+        loop {
+            let error = match self.context.store.write(rows) {
+                Ok(()) => break,
+                Err(error) if error.passes() => error,
+                Err(error) => return Err(error.into()),
+            };
+            counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => error.code()).increment(1);
+            if since.is_none() {
+                tracing::warn!(%error, "the store is away, the sink pauses");
+                self.hold(true);
+            }
+            since.get_or_insert_with(Instant::now);
+            self.part.not_ready(error.to_string());
+            if !self.wait(pause)? {
+                return Ok(false);
+            }
+            pause = (pause * 2).min(limits().store_pause_max);
+        }
+        if let Some(since) = since {
+            tracing::info!(away = ?since.elapsed(), "the store is back, the sink goes on");
+            self.hold(false);
+            self.part.ready();
+        }
+        Ok(true)
+    }
+
+    /// Waits while the group is told that we live. False where a stop is wanted.
+    fn wait(&mut self, pause: Duration) -> Result<bool, LogError> {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(true);
+            }
+            if self.context.stop.wait(left.min(ALIVE_EVERY)) {
+                return Ok(false);
+            }
+            self.consumer.keep_alive()?;
+            self.lag.measure(self.context.log.as_ref(), &self.context.clock);
+        }
+    }
+
+    /// Stops or resumes delivery, so that telling the group that we live brings nothing.
+    fn hold(&mut self, held: bool) {
+        for (topic, partition) in self.lag.owned() {
+            self.consumer.pause(topic, partition, held);
+        }
     }
 }
 
@@ -177,6 +317,8 @@ fn pump(log: &dyn Log, store: &dyn Store, part: &Part, stop: &Stop) -> Result<()
 #[derive(Default)]
 struct Lag {
     next: BTreeMap<(Topic, u32), i64>,
+    /// when the record stored last was written, by the broker's clock
+    written: Option<Millis>,
     measured: Option<Instant>,
 }
 
@@ -190,17 +332,29 @@ impl Lag {
         self.next.retain(|(_, partition), _| !partitions.contains(partition));
     }
 
+    fn stored(&mut self, positions: &[Position], records: &[Record]) {
+        self.assigned(positions);
+        self.written = records.iter().map(|record| Millis(record.timestamp_ms)).max();
+    }
+
+    fn owned(&self) -> Vec<(Topic, u32)> {
+        self.next.keys().copied().collect()
+    }
+
     /// A log that does not answer is told by the work itself.
-    fn measure(&mut self, log: &dyn Log) {
+    fn measure(&mut self, log: &dyn Log, clock: &Clock) {
         if self.next.is_empty() || self.measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
             return;
         }
         self.measured = Some(Instant::now());
-        let owned: Vec<(Topic, u32)> = self.next.keys().copied().collect();
-        let Ok(ends) = log.ends(&owned) else { return };
+        let Ok(ends) = log.ends(&self.owned()) else { return };
         let behind: i64 =
             ends.iter().zip(self.next.values()).map(|(end, next)| (end - next).max(0)).sum();
         gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
+        let age = self.written.map_or(0, |written| (clock.now_ms() - written.0).max(0));
+        // what is left at an end may be marks of transactions: a second is no lag
+        let seconds = if behind > 0 && age > 1_000 { age as f64 / 1_000.0 } else { 0.0 };
+        gauge!(metric::SINK_LAG_SECONDS, "sink" => SINK).set(seconds);
     }
 }
 
@@ -210,45 +364,19 @@ fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogErro
     log.resume_all(GROUP, &owned)
 }
 
-fn store_chunk(
-    store: &dyn Store,
-    consumer: &mut dyn Consumer,
-    records: &[Record],
-    lag: &mut Lag,
-) -> Result<(), Crash> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let started = Instant::now();
-    counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(records.len() as u64);
-    let mut rows = Rows::default();
-    let mut positions: Vec<Position> = Vec::new();
-    for record in records {
-        add(record, &mut rows)?;
-        let next = Position { offset: record.position.offset + 1, ..record.position };
-        let same =
-            |known: &&mut Position| (known.topic, known.partition) == (next.topic, next.partition);
-        match positions.iter_mut().find(same) {
-            Some(known) => *known = next,
-            None => positions.push(next),
-        }
-    }
-    store.write(rows)?;
-    consumer.commit(&positions)?;
-    lag.assigned(&positions);
-    counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64);
-    histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
-    Ok(())
-}
-
 fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
     let position = record.position;
+    let written_at = Millis(record.timestamp_ms);
     let unreadable = |what: String| Crash::Unreadable { position, what };
+    let unread = |error: OwnError| match error {
+        OwnError::Unreadable(what) => unreadable(what),
+        OwnError::Unavailable(error) => Crash::Registry(error),
+    };
     let id = |text: &str| Uuid::parse_str(text).map_err(|error| unreadable(error.to_string()));
     match position.topic {
         Topic::Decisions => {
-            let decision: Decision<'_> = decode_own(Contract::Decision, record.payload())
-                .map_err(|error| unreadable(error.to_string()))?;
+            let decision: Decision<'_> =
+                decode_own(Contract::Decision, record.payload()).map_err(unread)?;
             rows.decisions.push(DecisionRow {
                 decision_id: id(&decision.decision_id)?,
                 tenant: decision.tenant.to_string(),
@@ -257,12 +385,13 @@ fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
                 outcome: decision.outcome.name(),
                 event_time: decision.event_time,
                 decided_at: decision.decided_at,
+                written_at,
                 record: record.payload().to_vec(),
             });
         }
         Topic::Escalations => {
-            let escalation: Escalation<'_> = decode_own(Contract::Escalation, record.payload())
-                .map_err(|error| unreadable(error.to_string()))?;
+            let escalation: Escalation<'_> =
+                decode_own(Contract::Escalation, record.payload()).map_err(unread)?;
             rows.escalations.push(EscalationRow {
                 escalation_id: id(&escalation.escalation_id)?,
                 decision_id: id(&escalation.decision_id)?,
@@ -271,23 +400,36 @@ fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
                 queue: escalation.queue.to_string(),
                 priority: escalation.priority,
                 created_at: escalation.created_at,
+                written_at,
                 record: record.payload().to_vec(),
             });
         }
+        Topic::Deliveries => {
+            let delivery: Delivery<'_> =
+                decode_own(Contract::Delivery, record.payload()).map_err(unread)?;
+            rows.deliveries.push(DeliveryRow {
+                escalation_id: id(&delivery.escalation_id)?,
+                channel: delivery.channel.to_string(),
+                status: delivery.status.to_string(),
+                attempts: u32::try_from(delivery.attempts).unwrap_or(0),
+                updated_at: delivery.updated_at,
+                detail: delivery.detail.to_string(),
+            });
+        }
         _ => {
-            let rollup: Rollup = decode_own(Contract::Rollup, record.payload())
-                .map_err(|error| unreadable(error.to_string()))?;
-            add_rollup(position, rollup, rows);
+            let rollup: Rollup = decode_own(Contract::Rollup, record.payload()).map_err(unread)?;
+            add_rollup(position, written_at, rollup, rows);
         }
     }
     Ok(())
 }
 
-fn add_rollup(position: Position, rollup: Rollup, rows: &mut Rows) {
+fn add_rollup(position: Position, written_at: Millis, rollup: Rollup, rows: &mut Rows) {
     let Position { partition, offset, .. } = position;
     let outcomes = rollup.outcomes.into_iter().map(|entry| RollupRow {
         partition,
         offset,
+        written_at,
         minute: entry.minute,
         kind: entry.kind.name(),
         outcome: entry.outcome.name(),
@@ -297,6 +439,7 @@ fn add_rollup(position: Position, rollup: Rollup, rows: &mut Rows) {
     let rules = rollup.rules.into_iter().map(|entry| RollupRow {
         partition,
         offset,
+        written_at,
         minute: entry.minute,
         kind: entry.kind.name(),
         outcome: "",

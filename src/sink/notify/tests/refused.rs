@@ -15,7 +15,6 @@ fn private_addresses_are_refused_unless_allowed() {
         stop: Stop::default(),
         process: Stop::default(),
         runtime: runtime.handle().clone(),
-        record: Arc::new(|_| Ok(())),
         seed: 7,
     };
     let mut literal = webhook("ops", server.url("/"));
@@ -58,7 +57,6 @@ fn webhooks_that_can_never_work_are_refused_at_the_start_without_showing_secrets
             stop: Stop::default(),
             process: Stop::default(),
             runtime: runtime.handle().clone(),
-            record: Arc::new(|_| Ok(())),
             seed: 7,
         };
         let error = Notify::start(context, vec![webhook]).unwrap_err().to_string();
