@@ -1,0 +1,1 @@
+"""Checks of what only runs with Docker, Kubernetes or systemd; scripts/check-deploy has the door."""
