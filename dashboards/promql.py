@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 TARGET_LABELS = frozenset({"job", "instance"})
 # of a kind that weir does not tell: Prometheus' own of each target
 UP = "up"
-METRIC_LINE = re.compile(r'^\s*([A-Z][A-Z_]*) = "(weir_[a-z0-9_]+)", (Counter|Gauge|Histogram), \[([^\]]*)\], "((?:[^"\\]|\\.)*)";', re.M)
+METRIC_LINE = re.compile(
+    r'^\s*[A-Z][A-Z_]* = "(weir_[a-z0-9_]+)", (Counter|Gauge|Histogram), \[([^\]]*)\], "((?:[^"\\]|\\.)*)";', re.M)
 # a line that looks like a metric and is not read would otherwise be missed in silence
 METRIC_NAME = re.compile(r'= "(weir_[a-z0-9_]+)"')
 
@@ -43,7 +44,7 @@ def read_vocabulary(path):
     """
     text = path.read_text()
     metrics = {UP: Metric(UP, "Gauge", TARGET_LABELS, "")}
-    for _, name, shape, labels, text_of in METRIC_LINE.findall(text):
+    for name, shape, labels, text_of in METRIC_LINE.findall(text):
         given = frozenset(re.findall(r'"([^"]+)"', labels)) | TARGET_LABELS
         text_of = re.sub(r"\\(.)", r"\1", text_of)
         if shape != "Histogram":
@@ -145,9 +146,11 @@ AGGREGATES = {"sum", "min", "max", "avg", "count", "group", "stddev", "topk", "b
 # with a parameter before the vector
 PARAMETERS = {"topk", "bottomk", "quantile", "count_values"}
 RATES = {"rate", "irate", "increase", "resets"}
-OVER_TIME = {name + "_over_time" for name in ("avg", "min", "max", "sum", "count", "last", "present", "quantile", "stddev")}
+OVER_TIME = {name + "_over_time" for name in
+             ("avg", "min", "max", "sum", "count", "last", "present", "quantile", "stddev")}
 RANGES = RATES | OVER_TIME | {"changes", "delta", "deriv", "idelta", "predict_linear", "absent_over_time"}
-PLAIN = {"abs", "absent", "ceil", "clamp_max", "clamp_min", "floor", "ln", "round", "sort", "sort_desc", "sqrt", "timestamp"}
+PLAIN = {"abs", "absent", "ceil", "clamp_max", "clamp_min", "floor", "ln", "round", "sort", "sort_desc", "sqrt",
+         "timestamp"}
 FUNCTIONS = RANGES | PLAIN | {"histogram_quantile", "scalar", "time", "vector"}
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 SETS = {"and", "or", "unless"}
@@ -454,7 +457,8 @@ def labels_of_binary(node, metrics):
             raise Wrong(f"{node.operator} with a number, expected series on both sides")
         return right if left is None else left
     if node.matching:
-        unknown(node.labels, left | right if node.matching == "ignoring" else left & right, f"{node.matching} (…) names labels that not both sides have:")
+        known = left | right if node.matching == "ignoring" else left & right
+        unknown(node.labels, known, f"{node.matching} (…) names labels that not both sides have:")
         common = frozenset(node.labels) if node.matching == "on" else None
     else:
         common = None
@@ -462,8 +466,9 @@ def labels_of_binary(node, metrics):
         return left | right
     sides = [side - set(node.labels) for side in (left, right)] if node.matching == "ignoring" else [left, right]
     if common is None and sides[0] != sides[1]:
-        raise Wrong(f"the sides of {node.operator} have different labels ({', '.join(sorted(sides[0]))} and {', '.join(sorted(sides[1]))}): "
-                    "nothing would match, expected on (…)")
+        left, right = (", ".join(sorted(side)) for side in sides)
+        raise Wrong(f"the sides of {node.operator} have different labels ({left} and {right}): nothing would match, "
+                    "expected on (…)")
     if node.operator in SETS:
         return left
     if node.group:
