@@ -3,7 +3,7 @@
 CARGO ?= cargo
 DATA_SETS ?= ../shared/data
 
-.PHONY: demo test lint unit prove prove-kafka memory crash bench steps
+.PHONY: demo test lint unit prove prove-kafka memory crash bench store-paused steps
 
 ## decisions on simulated events, with a page at http://127.0.0.1:8080/
 demo:
@@ -15,6 +15,8 @@ test: lint unit prove
 ## format, clippy, licences
 lint:
 	$(CARGO) fmt --all --check
+	scripts/check-deploy && scripts/check-deploy --self-test
+	scripts/check-dashboards && scripts/check-dashboards --self-test
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 	  $(CARGO) deny check bans licenses sources; \
@@ -31,10 +33,13 @@ prove:
 	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
 	else echo "no data sets in $(DATA_SETS): load-tests/mixed.sh skipped"; fi
 	load-tests/mixed.sh --kafka --quick "$(DATA_SETS)"
+	load-tests/mixed.sh --kafka --store cassandra --quick "$(DATA_SETS)"
+	scripts/services run -- load-tests/dashboards.py --weir $${CARGO_TARGET_DIR:-target}/release/weir
 
 ## every scenario on a real broker, with both protocols: about a quarter of an hour
 prove-kafka:
 	load-tests/mixed.sh --kafka "$(DATA_SETS)"
+	load-tests/mixed.sh --kafka --store cassandra "$(DATA_SETS)"
 
 ## memory over a quarter of an hour
 memory:
@@ -44,9 +49,14 @@ memory:
 crash:
 	WEIR_CRASH_RUNS=all $(CARGO) test --release --lib stage::tests::a_crash -- --nocapture
 
-## weir against a bare librdkafka loop on a real broker, five pairs in alternation
+## weir against a bare librdkafka loop, five pairs; its store sink against the bare driver, three
 bench:
 	scripts/services run --kafka -- load-tests/bench.py
+	scripts/services run --kafka --cassandra -- load-tests/store_bench.py
+
+## whether anybody notices that the store stands still, over seven minutes
+store-paused:
+	load-tests/store_paused.py
 
 ## CPU time of each step and memory per account
 steps:

@@ -24,6 +24,8 @@ PARTITIONS = 4
 LOG = os.environ.get("WEIR_PROOF_LOG", "info,weir::stage::committer=debug")
 # the longest that anything may take which has no bound of its own
 PATIENCE_S = 180
+# a store on the same two cores takes some thousand decisions a second
+STORE_PATIENCE_S = 900
 
 
 class Failed(Exception):
@@ -117,6 +119,10 @@ def must(words, env=None, patience_s=PATIENCE_S):
 
 def broker(verb):
     must(["scripts/services", "broker", verb])
+
+
+def cassandra(verb):
+    must(["scripts/services", "store", verb])
 
 
 class Probe:
@@ -364,8 +370,9 @@ class Weir:
 class World:
     """The topics of one scenario, and everything that works on them."""
 
-    def __init__(self, work, brokers, given, name, protocol):
-        self.brokers, self.given, self.name, self.protocol = brokers, given, name, protocol
+    def __init__(self, work, brokers, given, name, protocol, store=None):
+        self.brokers, self.given, self.name, self.protocol, self.store = brokers, given, name, protocol, store
+        self.keyspace = f"proof_{name}_{protocol}".replace("-", "_")
         self.prefix = f"{name}.{protocol}."
         self.folder = work / f"{name}-{protocol}"
         self.folder.mkdir()
@@ -379,7 +386,13 @@ class World:
                                   f'protocol = "{protocol}"', '[[webhook]]', 'name = "stub"', 'url = "${WEIR_WEBHOOK_URL}"',
                                   'secret = "${WEIR_WEBHOOK_SECRET}"', 'allow_private = true', 'backoff_ms = 20',
                                   'backoff_max_ms = 500', '']))
+            if store:
+                # receivers and the store are away for longer than a usual schedule of attempts takes
+                file.write("\n".join(['attempts_max = 1000', '[store]', 'nodes = "${WEIR_TEST_CQL}"', f'keyspace = "{self.keyspace}"',
+                                      'username = "${WEIR_TEST_CQL_USERNAME}"', 'password = "${WEIR_TEST_CQL_PASSWORD}"', '']))
         self.make_topics(self.prefix)
+        if store:
+            must([BIN / "weir", "--log", "warn", "store", "migrate", "--topology", self.topology], self.env("load"))
 
     def env(self, process, prefix=None):
         return os.environ | {"WEIR_PREFIX": prefix or self.prefix, "WEIR_PROCESS": process, "WEIR_WEBHOOK_URL": self.stub_url,
@@ -391,15 +404,22 @@ class World:
 
     def begin(self):
         """A receiver of webhooks, and somebody who watches."""
-        log = self.folder / "webhook.jsonl"
-        self.stub = CHILDREN.start(["load-tests/webhook_stub.py", "--port", 0, "--secret", self.stub_secret, "--log", log,
-                                    "--fail-rate", "0.01"], stdout=subprocess.PIPE)
+        self.start_stub(0)
+        self.probe = Probe(self.brokers, self.prefix)
+        self.probes.append(self.probe)
+
+    def start_stub(self, port):
+        self.stub = CHILDREN.start(["load-tests/webhook_stub.py", "--port", port, "--secret", self.stub_secret, "--log",
+                                    self.folder / "webhook.jsonl", "--fail-rate", "0.01"], stdout=subprocess.PIPE)
         found = re.search(rb"(\d+)\s*$", self.stub.stdout.readline())
         if not found:
             raise Failed("the webhook stub did not start")
-        self.stub_url = f"http://127.0.0.1:{int(found[1])}/hook"
-        self.probe = Probe(self.brokers, self.prefix)
-        self.probes.append(self.probe)
+        self.stub_port = int(found[1])
+        self.stub_url = f"http://127.0.0.1:{self.stub_port}/hook"
+
+    def stop_stub(self):
+        self.stub.kill()
+        self.stub.wait()
 
     def weir(self, name="a", roles="score,store,notify", words=()):
         return Weir(self, name, roles, words)
@@ -438,23 +458,28 @@ class World:
         first.words = [word for word in first.words if word != "--until-end"] + ["--until-end"]
         first.start()
         try:
-            code = first.process.wait(PATIENCE_S)
+            code = first.process.wait(STORE_PATIENCE_S if self.store else PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise Failed(f"the sinks did not catch up within {PATIENCE_S} s: {first.last_words()}") from None
+            raise Failed(f"the sinks did not catch up in time: {first.last_words()}") from None
         if code != 0:
             raise Failed(f"catching up ended with {code}: {first.last_words()}")
 
     def judge(self, *words):
         """The verdict, from topics, tables and webhooks alone."""
         report = self.folder / "judge.txt"
-        code, text = command([BIN / "weir-judge", *map(str, words)])
+        env = os.environ | {"WEIR_JUDGE_STORE_PASSWORD": os.environ.get("WEIR_TEST_CQL_PASSWORD", "")}
+        code, text = command([BIN / "weir-judge", *map(str, words)], env)
         with open(report, "a") as file:
             file.write(text)
         if code != 0:
             raise Failed(f"the judge: exit code {code}, {report}:\n{text.strip()[-4000:]}")
 
     def judge_all(self, *words):
-        self.judge(self.weirs[0].data, "--brokers", self.brokers, "--prefix", self.prefix, "--webhook-log", self.folder / "webhook.jsonl",
+        tables = [self.weirs[0].data]
+        if self.store:
+            tables = ["--store", os.environ["WEIR_TEST_CQL"], "--keyspace", self.keyspace,
+                      "--store-username", os.environ["WEIR_TEST_CQL_USERNAME"]]
+        self.judge(*tables, "--brokers", self.brokers, "--prefix", self.prefix, "--webhook-log", self.folder / "webhook.jsonl",
                    *words)
 
     def close(self, prefixes):

@@ -3,6 +3,7 @@
 the broker are disturbed. Each scenario has topics of its own and ends with the judge's verdict.
 
     load-tests/mixed.sh --kafka [--quick] [--scenario NAME]... [--protocol classic|consumer|both] [DATA_SETS]
+    load-tests/mixed.sh --kafka --store cassandra [--quick] [DATA_SETS]
 
 Without a broker in WEIR_TEST_BROKERS it starts one with scripts/services and stops it whatever
 happens. Without the data sets (default ../shared/data) simulated events take their place.
@@ -21,7 +22,9 @@ import time
 from pathlib import Path
 
 from kafka_lib import CHILDREN, Failed, Input, ROOT, World, broker_session_s, say
-from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, seconds_of
+from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, STORE_SCENARIOS, seconds_of
+
+ALL = SCENARIOS | STORE_SCENARIOS
 
 # of the consumer protocol: each costs the dead member's session
 SLOW_KILLS = 2
@@ -35,7 +38,8 @@ def arguments():
     parser = argparse.ArgumentParser(prog="load-tests/mixed.sh --kafka", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_sets", nargs="?", default="../shared/data")
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS], help="only this one; may be repeated")
+    parser.add_argument("--scenario", action="append", choices=[*ALL], help="only this one; may be repeated")
+    parser.add_argument("--store", choices=["cassandra"], help="tables in a cluster: the scenarios that are about it, or those named")
     parser.add_argument("--protocol", choices=["classic", "consumer", "both"], help="of the group; default: what each scenario is for")
     parser.add_argument("--quick", action="store_true", help="some minutes: fewer events and kills, classic only")
     parser.add_argument("--kills", type=int, help="kills of weir in a scenario (10; 3 with --quick)")
@@ -47,10 +51,11 @@ def arguments():
 
 def chosen(args):
     """Pairs of scenario and protocol, in the order of the table."""
-    asked = args.scenario or (QUICK if args.quick else [*SCENARIOS])
+    usual_ones = STORE_SCENARIOS if args.store else SCENARIOS
+    asked = args.scenario or (QUICK if args.quick and not args.store else [*usual_ones])
     pairs = []
     for protocol in ("classic", "consumer"):
-        for name, (_, usual) in SCENARIOS.items():
+        for name, (_, usual) in ALL.items():
             wanted = {None: usual, "both": ("classic", "consumer")}.get(args.protocol, (args.protocol,))
             if args.protocol is None and (args.quick or (args.scenario and not usual)):
                 wanted = ("classic",)
@@ -63,13 +68,13 @@ def chosen(args):
 
 def run_one(name, protocol, options, work, brokers, given):
     """A row of the summary, and whether it holds."""
-    say(f"\n== {name}, {protocol} protocol: {SCENARIOS[name][0].__doc__.splitlines()[0]}")
+    say(f"\n== {name}, {protocol} protocol: {ALL[name][0].__doc__.splitlines()[0]}")
     began = time.monotonic()
     world = None
     try:
-        world = World(work, brokers, given, name, protocol)
+        world = World(work, brokers, given, name, protocol, options.store)
         world.begin()
-        result = SCENARIOS[name][0](world, options)
+        result = ALL[name][0](world, options)
         row = [name, protocol, f"{result.events:,}", str(result.kills), seconds_of(result.recovery), "holds", result.note]
         say(f"   {result.events:,} events, {result.note}; recovery max/median {seconds_of(result.recovery)} s: the judge agrees "
             f"({time.monotonic() - began:.0f} s)")
@@ -95,7 +100,8 @@ def prove(args, work):
     given = Input(args.data_sets, work)
     given.prepare(most=700_000)
     options = Options(seed=int(os.environ.get("SEED", 1)), verify=int(os.environ.get("VERIFY", 50_000)), quick=args.quick,
-                      kills=args.kills or (3 if args.quick else 10), seconds=args.seconds or (12 if args.quick else 25))
+                      kills=args.kills or (3 if args.quick else 10), seconds=args.seconds or (12 if args.quick else 25),
+                      store=args.store)
     kills = options.kills
     rows, holds, began = [], True, time.monotonic()
     for name, protocol in pairs:
@@ -123,7 +129,8 @@ def main():
     if not os.environ.get("WEIR_TEST_BROKERS"):
         os.environ["WEIR_PROOF_BUILT"] = "1"
         services = ROOT / "scripts" / "services"
-        os.execv(services, [str(services), "run", "--kafka", "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
+        wanted = ["--kafka", "--cassandra"] if args.store else ["--kafka"]
+        os.execv(services, [str(services), "run", *wanted, "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
 
     def stop(number, _frame):
         raise Stopped(number)

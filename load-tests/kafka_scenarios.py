@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from kafka_lib import Failed, PATIENCE_S, Weir, broker, broker_session_s, command, must, now_ms, say, seconds_of, until, BIN
+from kafka_lib import Failed, PATIENCE_S, Weir, broker, broker_session_s, cassandra, command, must, now_ms, say, seconds_of, until, BIN
 from kill import Log
 
 TRANSACTION_S = 10
@@ -34,6 +34,8 @@ class Options:
     kills: int = 10
     seconds: float = 25
     verify: int = 50_000
+    # where the tables are; None: a data folder
+    store: str = None
     quick: bool = False
     # data folder of the live run with kills, by protocol
     killed: dict = field(default_factory=dict)
@@ -395,6 +397,52 @@ def twice(world, options):
                   f"{silence:.2f} s")
 
 
+def store_paced(world, options):
+    """No disturbance, with the store in Cassandra: it falls behind on two cores, and catches up."""
+    weir = world.weir()
+    load = world.load(options.seconds)
+    world.probe.first_new(weir.started_ms, 30, weir.alive)
+    began = now_ms()
+    load.wait()
+    loaded = (now_ms() - began) / 1000
+    weir.alive()
+    behind = world.probe.end - world.probe.committed
+    events = world.finish()
+    took = (now_ms() - began) / 1000
+    world.judge_all()
+    return Result(events=events, note=f"decided at {events / loaded:,.0f}/s, {behind} behind at the end of the load; all stored "
+                  f"{took:.0f} s after its beginning, {events / took:,.0f}/s")
+
+
+def store_edges(world, options):
+    """Cassandra killed for 30 s, the receiver of webhooks down for 30 s, weir killed five times."""
+    weir = world.weir()
+    load = world.load(options.seconds)
+    world.probe.first_new(weir.started_ms, 30, weir.alive)
+    away, kills, port, times = 30, 5, world.stub_port, []
+
+    def restart():
+        weir.alive()
+        weir.kill()
+        weir.start()
+        times.append(world.probe.first_new(weir.started_ms, 60, weir.alive) if load.running() else 0.0)
+
+    part = options.seconds / kills
+    plan = [(part * (number + 0.5), "kill", restart) for number in range(kills)]
+    plan += [(part * 0.9, "store away", lambda: cassandra("kill")), (part * 0.9 + away, "store back", lambda: cassandra("start")),
+             (part * 1.9, "receiver away", world.stop_stub), (part * 1.9 + away, "receiver back", lambda: world.start_stub(port))]
+    began = time.monotonic()
+    for at, what, act in sorted(plan, key=lambda step: step[0]):
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        say(f"   {time.monotonic() - began:5.1f} s: {what}")
+        act()
+    events = world.finish(load)
+    world.judge_all()
+    slow = [seconds for seconds in times if seconds]
+    return Result(events=events, kills=kills, recovery=slow, note=f"store and receiver away for {away} s each; all stored "
+                  f"{time.monotonic() - began:.0f} s after the beginning")
+
+
 # name: what it does, protocols it runs on by default
 SCENARIOS = {
     "paced": (paced, ("classic", "consumer")),
@@ -408,7 +456,12 @@ SCENARIOS = {
     "outage": (outage, ("classic",)),
     "outage-kill": (outage_kill, ()),
 }
+# the same for --store
+STORE_SCENARIOS = {
+    "store-paced": (store_paced, ("classic",)),
+    "store-edges": (store_edges, ("classic",)),
+}
 NEEDS_BROKER = ("broker-kill", "outage", "outage-kill")
 QUICK = ("paced", "kills", "sigterm", "zombie")
 
-__all__ = ["NEEDS_BROKER", "Options", "QUICK", "Result", "SCENARIOS", "command", "seconds_of"]
+__all__ = ["NEEDS_BROKER", "Options", "QUICK", "Result", "SCENARIOS", "STORE_SCENARIOS", "command", "seconds_of"]

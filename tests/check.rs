@@ -116,10 +116,35 @@ fn with_webhook(lines: &str, marker: &'static str, parts: &[&'static str]) -> Br
     Broken { copy, file: "weir.toml", marker, parts: parts.to_vec() }
 }
 
+fn with_store(lines: &str, marker: &'static str, parts: &[&'static str]) -> Broken {
+    let copy = Copy::new();
+    copy.append("weir.toml", &format!("\n[store]\n{lines}\n"));
+    Broken { copy, file: "weir.toml", marker, parts: parts.to_vec() }
+}
+
 fn with_file(file: &'static str, text: impl AsRef<[u8]>, parts: &[&'static str]) -> Broken {
     let copy = Copy::new();
     copy.write(file, text);
     Broken { copy, file, marker: "", parts: parts.to_vec() }
+}
+
+fn broken_stores() -> Vec<Broken> {
+    let nodes = "nodes = \"127.0.0.1:9042\"";
+    let more = |line: &str| format!("{nodes}\n{line}");
+    vec![
+        with_store("keyspace = \"weir\"", "[store]", &["missing field", "nodes"]),
+        with_store("nodes = \"scylla\"", "\"scylla\"", &["nodes is \"scylla\"", "host:port"]),
+        with_store(&more("keyspace = \"No-good\""), "\"No-good\"", &["No-good", "small letter"]),
+        with_store(&more("username = \"w\""), "\"w\"", &["username is \"w\" without a password"]),
+        with_store(&more("replication = 0"), "0", &["replication is 0", "expected 1 to 9"]),
+        with_store(&more("in_flight = 0"), "0", &["in_flight is 0", "expected 1 to 4096"]),
+        with_store(&more("tls_ca = \"no.pem\""), "\"no.pem\"", &["no.pem is not a file"]),
+        with_store(
+            &more("[store.ttl_days]\nrollups = 0"),
+            "0",
+            &["rollups is 0", "expected 1 to 3660"],
+        ),
+    ]
 }
 
 const WEIR: &str = "weir.toml";
@@ -258,6 +283,11 @@ fn broken_webhooks() -> Vec<Broken> {
     let twice = format!("{NAME}{URL}{KEY}[[webhook]]\n{NAME}{URL}{KEY}");
     vec![
         with_webhook(&twice, "name =", &["\"back-office\" is there twice", "expected unique"]),
+        with_webhook(
+            &format!("name = \"store\"\n{URL}{KEY}"),
+            "name =",
+            &["\"store\" has the name of the store sink"],
+        ),
         with_webhook(
             &format!("{NAME}url = \"example.com/hook\"\n{KEY}"),
             "url =",
@@ -482,6 +512,7 @@ fn broken_schemas() -> Vec<Broken> {
 fn all_broken() -> Vec<Broken> {
     let mut all = broken_settings();
     all.extend(broken_kafka());
+    all.extend(broken_stores());
     all.extend(broken_webhooks());
     all.extend(broken_rules());
     all.extend(broken_rule_files());

@@ -628,3 +628,102 @@ fn a_roll_up_record_is_stored_by_its_minutes() {
     let counts = store.rollups(Millis(T0), Millis(T0 + 1)).unwrap();
     assert_eq!(counts.iter().map(|count| count.count).collect::<Vec<_>>(), [5]);
 }
+
+/// A topology on an embedded log whose tables are in a cluster, and a data folder.
+fn topology(cluster: &StoreCluster) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("topology/rules");
+    std::fs::create_dir_all(folder.path().join("rules")).unwrap();
+    for file in std::fs::read_dir(shipped).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), folder.path().join("rules").join(file.file_name())).unwrap();
+    }
+    let mut text = format!(
+        "[store]\nnodes = \"{}\"\nkeyspace = \"{}\"\ntimeout_ms = 2000\n",
+        cluster.nodes[0], cluster.keyspace
+    );
+    if let Some(login) = &cluster.login {
+        let (name, password) = (&login.username, login.password.reveal());
+        text += &format!("username = \"{name}\"\npassword = \"{password}\"\n");
+    }
+    std::fs::write(folder.path().join("weir.toml"), text).unwrap();
+    folder
+}
+
+/// Runs weir to its end: exit code, and what it said.
+fn weir(folder: &tempfile::TempDir, words: &[&str]) -> (Option<i32>, String) {
+    let data = folder.path().join("data");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(words)
+        .args(["--topology", folder.path().to_str().unwrap(), "--data", data.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_command_line_makes_checks_and_refuses_tables() {
+    let Some(cluster) = cluster() else { return };
+    let folder = topology(&cluster);
+    // a store that refuses is told before anything runs
+    let (code, said) = weir(&folder, &["run", "--roles", "store", "--until-end"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("there is no keyspace"), "{said}");
+    let (code, said) = weir(&folder, &["store", "verify"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`weir store migrate` makes it"), "{said}");
+    let (code, said) = weir(&folder, &["store", "migrate"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("decision_by_account") && said.contains("has version 1"), "{said}");
+    let (code, said) = weir(&folder, &["store", "verify", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["problems"], serde_json::json!([]));
+    let (code, said) = weir(&folder, &["run", "--roles", "score,store", "--until-end"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn weir_starts_without_its_store_and_says_what_it_waits_for() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cluster = StoreCluster {
+        nodes: vec![free.to_string()],
+        keyspace: "weir".into(),
+        datacenter: None,
+        replication: 1,
+        login: None,
+        tls_ca: None,
+        timeout: Duration::from_secs(2),
+        in_flight: 4,
+        record_bytes_max: 1 << 20,
+        ttl: Ttl { decisions: 1, escalations: 1, rollups: 1, deliveries: 1 },
+    };
+    let folder = topology(&cluster);
+    let (code, said) = weir(&folder, &["store", "verify"]);
+    assert_eq!(code, Some(9), "{said}");
+    assert!(said.contains(&format!("store at {free} does not answer")), "{said}");
+
+    let log = folder.path().join("log");
+    let mut running = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["run", "--listen", "127.0.0.1:0", "--topology", folder.path().to_str().unwrap()])
+        .args(["--data", folder.path().join("data").to_str().unwrap()])
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let said = || std::fs::read_to_string(&log).unwrap();
+    until("it serves", || said().contains("serving http addr="));
+    assert!(said().contains("weir starts without its store"), "{}", said());
+    let address = said().split("serving http addr=").nth(1).unwrap().trim().to_owned();
+    let address: String = address.chars().take_while(|c| !c.is_whitespace()).collect();
+    // it decides: only the store is not ready, once the sink has had something to store
+    until("the worker is ready", || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(b"GET /health/ready HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        !answer.contains("worker-0")
+    });
+    let pid = i32::try_from(running.id()).unwrap().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(running.wait().unwrap().success(), "{}", said());
+}

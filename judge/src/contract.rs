@@ -27,11 +27,13 @@ pub enum Topic {
     Rollups,
     /// what each batch did to entities; only where entities are shared
     Touches,
+    /// how deliveries of escalations ended
+    Deliveries,
 }
 
 impl Topic {
     /// Every topic that is judged, inputs first.
-    pub const ALL: [Topic; 10] = [
+    pub const ALL: [Topic; 11] = [
         Topic::Transactions,
         Topic::Disputes,
         Topic::Chats,
@@ -42,6 +44,7 @@ impl Topic {
         Topic::DeadLetters,
         Topic::Rollups,
         Topic::Touches,
+        Topic::Deliveries,
     ];
 
     /// The inputs.
@@ -61,12 +64,13 @@ impl Topic {
             Topic::DeadLetters => "dead-letters",
             Topic::Rollups => "weir.rollups",
             Topic::Touches => "weir.touches",
+            Topic::Deliveries => "weir.deliveries",
         }
     }
 
     /// Whether a log without it is none of weir's.
     pub fn is_required(self) -> bool {
-        self != Topic::Touches
+        !matches!(self, Topic::Touches | Topic::Deliveries)
     }
 
     /// The topic of that name.
@@ -87,6 +91,7 @@ impl Topic {
             Topic::DeadLetters => "weir.DeadLetter",
             Topic::Rollups => "weir.Rollup",
             Topic::Touches => "weir.Touch",
+            Topic::Deliveries => "weir.Delivery",
         }
     }
 
@@ -121,7 +126,7 @@ pub const STORE: &str = "weir.store";
 pub const NOTIFY: &str = "weir.notify";
 
 /// Each group and a topic it reads.
-pub const READERS: [(&str, Topic); 9] = [
+pub const READERS: [(&str, Topic); 10] = [
     (SCORE, Topic::Transactions),
     (SCORE, Topic::Disputes),
     (SCORE, Topic::Chats),
@@ -130,6 +135,7 @@ pub const READERS: [(&str, Topic); 9] = [
     (STORE, Topic::Decisions),
     (STORE, Topic::Escalations),
     (STORE, Topic::Rollups),
+    (STORE, Topic::Deliveries),
     (NOTIFY, Topic::Escalations),
 ];
 

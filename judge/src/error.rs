@@ -21,6 +21,14 @@ pub enum Unreadable {
         /// why not
         source: rusqlite::Error,
     },
+    /// the store's cluster cannot be read
+    #[error("cannot read the tables at {nodes}: {why}")]
+    Store {
+        /// addresses
+        nodes: String,
+        /// what the driver said
+        why: String,
+    },
     /// another layout than the one in `docs/contracts.md`
     #[error("{path} has format {found}, expected 1", path = path.display())]
     Format {

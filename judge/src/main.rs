@@ -20,6 +20,7 @@ mod log;
 mod registry;
 mod report;
 mod schemas;
+mod tables;
 mod verify;
 
 use std::io::Write;
@@ -33,6 +34,7 @@ use crate::expect::Horizon;
 use crate::log::{Cluster, OWN_SETTINGS, Place};
 use crate::report::Report;
 use crate::schemas::Schemas;
+use crate::tables::StoreCluster;
 use crate::verify::Options;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -68,6 +70,16 @@ struct Cli {
     /// A librdkafka setting, such as security.protocol=SSL; may be repeated
     #[arg(long, value_name = "KEY=VALUE", requires = "brokers", value_parser = setting)]
     kafka_setting: Vec<(String, String)>,
+    /// Judge the tables of the ScyllaDB or Cassandra cluster with these nodes, instead of a data
+    /// folder's
+    #[arg(long, value_name = "HOST:PORT,...", requires = "brokers", conflicts_with = "data")]
+    store: Option<String>,
+    /// Keyspace of the tables
+    #[arg(long, value_name = "NAME", default_value = "weir", requires = "store")]
+    keyspace: String,
+    /// Name at the store's cluster; its password is read from WEIR_JUDGE_STORE_PASSWORD
+    #[arg(long, value_name = "NAME", requires = "store")]
+    store_username: Option<String>,
     /// Schema registry: records framed as Confluent's clients do are read with its schemas;
     /// without one such records are unframed. A path in the URL is kept
     #[arg(long, value_name = "URL")]
@@ -143,9 +155,16 @@ fn judge(cli: &Cli) -> Result<Report, Unreadable> {
         Some(place) => (place, data),
         None => (Place::Folder(data.unwrap_or_default()), None),
     };
+    let password = || std::env::var("WEIR_JUDGE_STORE_PASSWORD").unwrap_or_default();
+    let store = cli.store.clone().map(|nodes| StoreCluster {
+        nodes,
+        keyspace: cli.keyspace.clone(),
+        login: cli.store_username.clone().map(|name| (name, password())),
+    });
     let options = Options {
         place,
         tables,
+        store,
         registry: cli.registry.clone(),
         horizon: Horizon { ids: cli.dedupe_ids, age_max_ms: i64::from(cli.dedupe_hours) * HOUR_MS },
         allow_behind: cli.allow_behind,

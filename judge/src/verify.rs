@@ -30,6 +30,7 @@ use crate::log::{Bounds, Log, LogRecord, Place, open_tables};
 use crate::registry::Registry;
 use crate::report::{Check, Report};
 use crate::schemas::Schemas;
+use crate::tables::{self, StoreCluster};
 
 use compare::{Alike, Other};
 use rollups::Counts;
@@ -42,6 +43,8 @@ pub struct Options {
     pub place: Place,
     /// the data folder with the store's tables, where the topics are not in it
     pub tables: Option<PathBuf>,
+    /// the cluster with the store's tables, where they are in no data folder
+    pub store: Option<StoreCluster>,
     /// base URL of the schema registry; without one no record is Confluent-framed
     pub registry: Option<String>,
     /// how duplicates are told
@@ -178,7 +181,10 @@ pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
     let registry = registry.as_ref();
     let case = Case { options, schemas, registry, bounds: log.bounds()?, decoders, other };
     // positions first: what a sink stored since is not in excess
-    let own_tables = options.tables.as_deref().map(open_tables).transpose()?;
+    let own_tables = match &options.store {
+        Some(cluster) => Some(tables::copy(cluster)?),
+        None => options.tables.as_deref().map(open_tables).transpose()?,
+    };
     let mut findings = Findings::default();
     check_log(&case, &mut findings.report);
     for part in judge_partitions(&case)? {

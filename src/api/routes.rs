@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::HttpBody;
@@ -10,6 +11,7 @@ use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response, Sse};
 use axum::routing::get;
+use metrics::{counter, histogram};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -18,7 +20,7 @@ use super::{Api, live};
 use crate::event::{Kind, Outcome};
 use crate::state::{FEATURES, feature_set_hash};
 use crate::telemetry::Health;
-use crate::telemetry::metric::Exporter;
+use crate::telemetry::metric::{self, Exporter};
 
 /// Live streams open at once; the next one is told to come back.
 const WATCHERS_MAX: usize = 64;
@@ -27,7 +29,25 @@ const LIMIT_DEFAULT: usize = 50;
 /// Bytes of a path with its query.
 const URI_BYTES_MAX: usize = 4_096;
 
+/// Every path that is answered.
+const ROUTES: [&str; 12] = [
+    "/",
+    "/figures",
+    "/figures.js",
+    "/live",
+    "/live.js",
+    "/live.css",
+    "/icon.svg",
+    "/api/decisions",
+    "/metrics",
+    "/health/live",
+    "/health/ready",
+    "/version",
+];
+
 const PAGE: &str = include_str!("page/live.html");
+const FIGURES: &str = include_str!("page/figures.html");
+const FIGURES_SCRIPT: &str = include_str!("page/figures.js");
 const SCRIPT: &str = include_str!("page/live.js");
 const STYLE: &str = include_str!("page/live.css");
 const ICON: &str = include_str!("page/icon.svg");
@@ -72,6 +92,8 @@ impl Shared {
 pub(super) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/", get(show_page))
+        .route("/figures", get(show_figures))
+        .route("/figures.js", get(|| text("text/javascript", FIGURES_SCRIPT)))
         .route("/live", get(follow))
         .route("/live.js", get(|| text("text/javascript", SCRIPT)))
         .route("/live.css", get(|| text("text/css", STYLE)))
@@ -87,8 +109,15 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
+/// A path as a label: one that is not ours is like any other.
+fn route_of(path: &str) -> &'static str {
+    ROUTES.into_iter().find(|route| *route == path).unwrap_or("other")
+}
+
 /// Refuses what no path takes, and puts the security headers on every answer.
 async fn guard(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = route_of(request.uri().path());
     let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let mut response = if uri_bytes > URI_BYTES_MAX {
         let why = format!("path has {uri_bytes} bytes, expected at most {URI_BYTES_MAX}");
@@ -102,6 +131,9 @@ async fn guard(request: Request, next: Next) -> Response {
         let value = header::HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
     }
+    let status = response.status().as_u16().to_string();
+    counter!(metric::HTTP_REQUESTS, "route" => route, "status" => status).increment(1);
+    histogram!(metric::HTTP_SECONDS, "route" => route).record(began.elapsed().as_secs_f64());
     response
 }
 
@@ -112,6 +144,11 @@ fn error(status: StatusCode, why: &str) -> Response {
 async fn text(media_type: &'static str, text: &'static str) -> Response {
     let media_type = format!("{media_type}; charset=utf-8");
     ([(header::CONTENT_TYPE, media_type)], text).into_response()
+}
+
+async fn show_figures() -> Response {
+    let page = FIGURES.replace("{{version}}", env!("CARGO_PKG_VERSION"));
+    axum::response::Html(page).into_response()
 }
 
 async fn show_page(State(shared): State<Shared>) -> Response {

@@ -164,7 +164,8 @@ impl Log for Breakable {
 }
 
 /// A process may export once.
-static EXPORTER: LazyLock<Exporter> = LazyLock::new(|| Exporter::install().unwrap());
+static EXPORTER: LazyLock<Exporter> =
+    LazyLock::new(|| Exporter::install(&Clock::fixed(0)).unwrap());
 
 struct Server {
     _folder: tempfile::TempDir,

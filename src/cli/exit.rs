@@ -27,7 +27,7 @@ pub enum Exit {
     Unproved = 7,
     /// records that were decided about cannot be read any more
     StateGap = 8,
-    /// the log or the store does not answer
+    /// the log, the store or the schema registry does not answer
     Unreachable = 9,
     /// a commit hung and the watchdog ended the process
     Hung = 10,

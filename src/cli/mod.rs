@@ -24,6 +24,7 @@ mod exit;
 mod explain;
 mod feed;
 mod generate;
+mod metrics;
 mod open;
 mod process;
 mod replay;
@@ -48,7 +49,7 @@ use crate::telemetry::{LogFormat, init_logging, log_panics};
 #[command(name = "weir", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 invalid configuration or input, 3 too much bad \
-    input, 4 data folder or identity in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole, 9 the log or the store does not answer, 10 a commit hung.\n\n\
+    input, 4 data folder or identity in use, 5 data folder of a newer weir, 6 disk full, 7 a proof does not hold, 8 state cannot be rebuilt whole, 9 the log, the store or the registry does not answer, 10 a commit hung.\n\n\
     Begin with: weir demo"
 )]
 struct Cli {
@@ -81,7 +82,8 @@ enum Command {
     #[command(subcommand)]
     Topics(topics::Topics),
     #[command(subcommand)]
-    Store(store::StoreCommand),
+    Store(store::Store),
+    Metrics(metrics::Metrics),
 }
 
 /// Where the topology and the data are.
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(command) => command.run(),
         Command::Topics(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Metrics(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

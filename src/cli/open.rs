@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 use super::{Exit, Failure, Places};
-use crate::codec::{Registry, use_registry};
+use crate::codec::{Registry, RegistryError, use_registry};
 use crate::config::Topology;
 use crate::log::Log;
 use crate::log::embedded::{Database, EmbeddedLog, Options};
@@ -95,7 +95,13 @@ pub(super) fn use_registry_of(topology: &Topology) -> Result<Option<Arc<Registry
     let Some(section) = &topology.registry else {
         return Ok(None);
     };
-    let registry = Registry::start(section).map_err(|error| Failure::new(Exit::Invalid, error))?;
+    let registry = Registry::start(section).map_err(|error| {
+        let exit = match &error {
+            RegistryError::Unavailable { .. } => Exit::Unreachable,
+            _ => Exit::Invalid,
+        };
+        Failure::new(exit, error)
+    })?;
     use_registry(&registry);
     Ok(Some(registry))
 }

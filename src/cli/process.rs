@@ -206,7 +206,14 @@ impl Process {
     }
 
     fn start_server(&mut self, listen: SocketAddr, health: &Health) -> Result<(), Failure> {
-        let exporter = Exporter::install().map_err(failed)?;
+        let exporter = Exporter::install(&self.clock).map_err(failed)?;
+        let sorter = exporter.clone();
+        self.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(limits().metrics_upkeep).await;
+                sorter.upkeep();
+            }
+        });
         let api = Api {
             listen,
             log: Arc::clone(&self.log),

@@ -9,16 +9,16 @@ use crate::sink::store::{CqlStore, VERSION};
 
 /// Makes and checks the tables of a ScyllaDB or Cassandra cluster.
 #[derive(Debug, Subcommand)]
-pub(super) enum StoreCommand {
+pub(super) enum Store {
     Migrate(Migrate),
     Verify(Verify),
 }
 
-impl StoreCommand {
+impl Store {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match self {
-            StoreCommand::Migrate(migrate) => migrate.run(),
-            StoreCommand::Verify(verify) => verify.run(),
+            Store::Migrate(migrate) => migrate.run(),
+            Store::Verify(verify) => verify.run(),
         }
     }
 }

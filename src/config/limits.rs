@@ -78,6 +78,8 @@ pub struct Limits {
     pub kafka_init_deadline: Duration,
     /// one wait of that
     pub kafka_init_step: Duration,
+    /// how often measurements are sorted into buckets, whether or not somebody asks for them
+    pub metrics_upkeep: Duration,
     /// how often Kafka's client reports its statistics
     pub kafka_statistics: Duration,
     /// memory for records fetched ahead, for each consumer and reader, in kilobytes
@@ -125,6 +127,7 @@ pub const fn limits() -> Limits {
         kafka_append_deadline: Duration::from_secs(25),
         kafka_init_deadline: Duration::from_secs(15),
         kafka_init_step: Duration::from_secs(5),
+        metrics_upkeep: Duration::from_secs(5),
         kafka_statistics: Duration::from_secs(5),
         kafka_fetch_kbytes: 16_384,
         kafka_message_bytes: 1_048_588,

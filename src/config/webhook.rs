@@ -25,6 +25,9 @@ pub(super) struct WebhookFile {
     backoff_max_ms: Option<u64>,
 }
 
+/// What the store sink is called beside the webhooks, in metrics and in health.
+const STORE_SINK: &str = "store";
+
 /// `[[webhook]]`: escalations as signed HTTP requests.
 #[derive(Clone, Debug)]
 pub struct Webhook {
@@ -56,6 +59,10 @@ impl Checker<'_> {
         let mut names = HashSet::new();
         let mut webhooks = Vec::new();
         for file in files {
+            if file.name.get_ref() == STORE_SINK {
+                let message = format!("webhook {STORE_SINK:?} has the name of the store sink");
+                problems.push(self.problem(&file.name, message));
+            }
             if !names.insert(file.name.get_ref().clone()) {
                 let message = format!(
                     "webhook {:?} is there twice, expected unique names",

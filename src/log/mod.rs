@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::event::{Position, Topic};
 
+mod backlog;
 pub mod embedded;
 mod error;
 pub mod faults;
@@ -29,6 +30,7 @@ mod partition;
 mod record;
 mod restart;
 
+pub use backlog::Backlog;
 pub use error::LogError;
 pub use partition::partition_of;
 pub use record::{Outgoing, Record, RecordBatch};

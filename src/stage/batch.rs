@@ -9,7 +9,7 @@ use crate::event::{
     Code, FailedStage, Kind, Millis, Outcome, OutcomeCount, Position, Rollup, RuleCount, Topic,
     TouchEvent,
 };
-use crate::log::RecordBatch;
+use crate::log::{Record, RecordBatch};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -30,6 +30,44 @@ pub struct Batch {
     touch_bytes: usize,
     /// when its first record was taken up
     pub since: Option<Instant>,
+    /// when records of it were written to their topics
+    pub written: Sample,
+}
+
+/// A few of many numbers, evenly spaced in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    kept: Vec<i64>,
+    seen: usize,
+    /// every so manieth is kept, as a power of two
+    spacing: u32,
+}
+
+impl Sample {
+    /// Numbers kept at most.
+    const MAX: usize = 16;
+
+    fn add(&mut self, number: i64) {
+        if self.seen & ((1 << self.spacing) - 1) == 0 {
+            if self.kept.len() == Self::MAX {
+                let mut nth = 0;
+                self.kept.retain(|_| {
+                    nth += 1;
+                    nth % 2 == 1
+                });
+                self.spacing += 1;
+            }
+            if self.seen & ((1 << self.spacing) - 1) == 0 {
+                self.kept.push(number);
+            }
+        }
+        self.seen += 1;
+    }
+
+    /// Those that were kept.
+    pub fn kept(&self) -> &[i64] {
+        &self.kept
+    }
 }
 
 /// Touches of one partition, encoded.
@@ -55,11 +93,15 @@ pub struct Tally {
     pub duplicates: BTreeMap<Topic, u64>,
     /// records given up, by stage and code
     pub refused: BTreeMap<(&'static str, &'static str), u64>,
+    /// decisions made without something, by what
+    pub degraded: BTreeMap<String, u64>,
 }
 
 impl Batch {
     /// Counts an input record as taken: its position will be committed with the batch.
-    pub fn take(&mut self, position: Position) {
+    pub fn take(&mut self, record: &Record) {
+        let position = record.position;
+        self.written.add(record.timestamp_ms);
         self.since.get_or_insert_with(Instant::now);
         self.taken += 1;
         self.positions.insert((position.topic, position.partition), position.offset + 1);
@@ -127,6 +169,16 @@ impl Batch {
         *self.tally.escalations.entry(kind).or_default() += 1;
     }
 
+    /// Counts a decision that was made without something.
+    pub fn degraded(&mut self, without: &str) {
+        match self.tally.degraded.get_mut(without) {
+            Some(count) => *count += 1,
+            None => {
+                self.tally.degraded.insert(without.to_owned(), 1);
+            }
+        }
+    }
+
     /// Counts a repeated event.
     pub fn repeated(&mut self, topic: Topic) {
         *self.tally.duplicates.entry(topic).or_default() += 1;
@@ -159,8 +211,8 @@ impl Batch {
         &self.tally
     }
 
-    /// Adds the touches, each in the partition of its input, and the roll-up of everything counted, in the lowest partition taken from, so that the
-    /// transaction carries a position of it.
+    /// Adds the touches, each in the partition of its input, and the roll-up of everything counted,
+    /// in the lowest partition taken from, so that the transaction carries a position of it.
     ///
     /// # Errors
     /// When the roll-up does not fit its contract.
@@ -195,5 +247,25 @@ impl Batch {
         self.records.push_with(Topic::Rollups, partition, now.0, b"", |out| {
             encoder.encode(Contract::Rollup, &rollup, out)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sample;
+
+    #[test]
+    fn a_sample_is_small_and_evenly_spaced() {
+        for count in [0, 1, 15, 16, 17, 100, 5_000] {
+            let mut sample = Sample::default();
+            (0..count).for_each(|number| sample.add(number));
+            let kept = sample.kept();
+            assert!(kept.len() <= Sample::MAX && kept.len() >= (count as usize).min(8), "{count}");
+            let gaps: Vec<i64> = kept.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(gaps.windows(2).all(|pair| pair[0] == pair[1]), "{count}: {kept:?}");
+            // to the end
+            let gap = gaps.first().copied().unwrap_or(1);
+            assert!(kept.last().is_none_or(|last| last + gap >= count), "{count}: {kept:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Measured by weir itself, on a thread of its own: Kafka's client knows old ends only while
 //! transactions are written, and asking must not hold up a worker.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,14 +12,11 @@ use metrics::gauge;
 
 use super::pressure::{Gauge, Pressure};
 use crate::event::{Millis, Topic};
-use crate::log::Log;
+use crate::log::{Backlog, Log};
 use crate::telemetry::{Clock, Stop, metric};
 
 /// How often lag is measured.
 const MEASURE: Duration = Duration::from_secs(1);
-/// Offsets that may be marks of a transaction and no records: one that stands still for two
-/// measures with no more than so many offsets left is at its end.
-const MARKS_MAX: i64 = 2;
 
 /// Where a worker is in one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +67,7 @@ struct Lag {
 
 #[derive(Debug, Default)]
 struct Meter {
-    /// where it was at the last measure
-    last: HashMap<(Topic, u32), (i64, i64)>,
+    backlog: Backlog,
 }
 
 impl Meter {
@@ -82,13 +78,10 @@ impl Meter {
         now: Millis,
     ) -> BTreeMap<(u32, Topic), Lag> {
         let mut lags: BTreeMap<(u32, Topic), Lag> = BTreeMap::new();
-        let mut seen = HashMap::new();
         for ((key, place), end) in places.iter().zip(ends) {
             let lag = lags.entry((place.worker, key.0)).or_default();
-            seen.insert(*key, (place.next, *end));
-            let left = (end - place.next).max(0);
-            let still = self.last.get(key) == Some(&(place.next, *end));
-            if left == 0 || (still && left <= MARKS_MAX) {
+            let left = self.backlog.left(*key, place.next, *end);
+            if left == 0 {
                 continue;
             }
             lag.records += left;
@@ -100,7 +93,6 @@ impl Meter {
                 lag.wait = lag.wait.max(Duration::from_millis(wait));
             }
         }
-        self.last = seen;
         lags
     }
 }
@@ -118,6 +110,7 @@ pub fn start(
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("weir-lag".into()).spawn(move || {
         let mut meter = Meter::default();
+        let mut told: BTreeSet<(u32, Topic)> = BTreeSet::new();
         let mut steps = 0;
         let mut valve = pressure.map(|(pressure, wait)| Gauge::new(pressure, wait));
         while !stop.wait(MEASURE) {
@@ -125,8 +118,13 @@ pub fn start(
             let wanted: Vec<(Topic, u32)> = places.keys().copied().collect();
             // a log that does not answer is told by those who work with it
             let Ok(ends) = log.ends(&wanted) else { continue };
-            let lags = meter.measure(&places, &ends, Millis(clock.now_ms()));
+            let mut lags = meter.measure(&places, &ends, Millis(clock.now_ms()));
+            // what a worker has given up is nobody's lag here
+            for key in &told {
+                lags.entry(*key).or_default();
+            }
             export(&lags);
+            told = lags.keys().copied().collect();
             if let Some(valve) = &mut valve {
                 let wait = lags.values().map(|lag| lag.wait).max().unwrap_or_default();
                 let now = valve.measured(wait);
@@ -167,15 +165,6 @@ mod tests {
         assert_eq!((lag.records, lag.seconds, lag.wait), (15, 8.0, Duration::from_secs(4)));
         let lags = Meter::default().measure(&at(25), &[25], Millis(9_000));
         assert_eq!(lags[&(1, Topic::Chats)], Lag::default());
-    }
-
-    #[test]
-    fn marks_of_transactions_at_the_end_are_no_lag_but_records_are() {
-        let mut meter = Meter::default();
-        meter.measure(&at(10), &[11], Millis(9_000));
-        assert_eq!(meter.measure(&at(10), &[11], Millis(9_000))[&(1, Topic::Chats)].records, 0);
-        meter.measure(&at(10), &[20], Millis(9_000));
-        assert_eq!(meter.measure(&at(10), &[20], Millis(9_000))[&(1, Topic::Chats)].records, 10);
     }
 
     #[test]

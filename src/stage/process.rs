@@ -175,7 +175,7 @@ impl Processor {
         now: Millis,
         batch: &mut Batch,
     ) -> Result<Fate, ProcessError> {
-        batch.take(record.position);
+        batch.take(record);
         if poisoned {
             self.refuse(record, &panicked(record.position), now, batch)?;
             return Ok(Fate::Refused);
@@ -259,6 +259,7 @@ impl Processor {
         })?;
         let rules = decision.reasons.iter().map(|reason| reason.rule.as_str());
         batch.decided(decision.kind, decision.outcome, now, rules);
+        decision.degraded.iter().for_each(|without| batch.degraded(without));
         if let Some(escalation) = self.engine.escalate(&decision) {
             batch.records.push_with(Topic::Escalations, partition, now.0, key, |out| {
                 encoder.encode(Contract::Escalation, &escalation, out)

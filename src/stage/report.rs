@@ -1,6 +1,6 @@
 //! What a worker has done, as metrics: flushed once a batch, nothing per record but two stores.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
@@ -25,6 +25,8 @@ pub struct Reporter {
     first_assignment: bool,
     measured: Instant,
     weighed: Option<Instant>,
+    /// records taken and not yet committed
+    in_flight: usize,
 }
 
 impl Reporter {
@@ -37,6 +39,7 @@ impl Reporter {
             first_assignment: true,
             measured: Instant::now(),
             weighed: None,
+            in_flight: 0,
         }
     }
 
@@ -61,8 +64,14 @@ impl Reporter {
         self.progress.forget(self.worker, Some(partition));
     }
 
+    /// What was taken is dropped: somebody takes it again.
+    pub fn dropped(&mut self) {
+        self.in_flight = 0;
+    }
+
     /// A record was taken.
     pub fn took(&mut self, record: &Record, time: Millis) {
+        self.in_flight += 1;
         let position = record.position;
         if let Some(place) = self.inputs.get_mut(&(position.topic, position.partition)) {
             place.next = position.offset + 1;
@@ -76,7 +85,8 @@ impl Reporter {
     }
 
     /// A batch was committed.
-    pub fn committed(&self, committed: &Committed) {
+    pub fn committed(&mut self, committed: &Committed, now: Millis) {
+        self.in_flight = self.in_flight.saturating_sub(committed.batch.taken);
         let tally = committed.batch.tally();
         for (topic, count) in &tally.received {
             counter!(metric::RECEIVED, "topic" => topic.name()).increment(*count);
@@ -96,6 +106,19 @@ impl Reporter {
         for ((stage, code), count) in &tally.refused {
             counter!(metric::DEAD_LETTERS, "stage" => *stage, "code" => *code).increment(*count);
         }
+        for (without, count) in &tally.degraded {
+            counter!(metric::DEGRADED, "reason" => without.clone()).increment(*count);
+        }
+        let mut sent = [0; Topic::ALL.len()];
+        committed.batch.records.iter().for_each(|record| sent[record.topic as usize] += 1);
+        for (topic, count) in Topic::ALL.into_iter().zip(sent).filter(|(_, count)| *count > 0) {
+            counter!(metric::SENT, "topic" => topic.name()).increment(count);
+        }
+        counter!(metric::SENT_BYTES).increment(committed.batch.records.bytes() as u64);
+        let latency = histogram!(metric::DECISION_SECONDS);
+        for written in committed.batch.written.kept() {
+            latency.record((now.0 - written).max(0) as f64 / 1e3);
+        }
         counter!(metric::COMMITS).increment(1);
         histogram!(metric::COMMIT_SECONDS).record(committed.took.as_secs_f64());
         if let Some(since) = committed.batch.since {
@@ -105,9 +128,15 @@ impl Reporter {
 
     /// Tells where the worker is and measures memory, now and then, whether or not anything is
     /// committed.
-    pub fn look(&mut self, states: &HashMap<u32, State>) {
+    pub fn look(&mut self, states: &HashMap<u32, State>, buffered: usize) {
         if self.measured.elapsed() >= MEASURE {
             self.measured = Instant::now();
+            let worker = || self.worker.to_string();
+            gauge!(metric::IN_FLIGHT, "worker" => worker()).set(self.in_flight as f64);
+            gauge!(metric::BUFFERED, "worker" => worker()).set(buffered as f64);
+            let owned: BTreeSet<u32> =
+                self.inputs.keys().map(|(_, partition)| *partition).collect();
+            gauge!(metric::PARTITIONS, "worker" => worker()).set(owned.len() as f64);
             self.publish();
             self.weigh(states);
         }

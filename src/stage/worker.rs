@@ -195,7 +195,7 @@ impl<'a> Life<'a> {
             }
             self.process_some()?;
             self.commit_if_due()?;
-            self.reporter.look(self.processor.states());
+            self.reporter.look(self.processor.states(), self.lanes.buffered());
         }
     }
 
@@ -334,7 +334,7 @@ impl<'a> Life<'a> {
         if let Some(gauge) = self.submitted.take() {
             *self.settled = gauge;
         }
-        self.reporter.committed(committed);
+        self.reporter.committed(committed, Millis(self.context.clock.now_ms()));
     }
 
     /// Commits everything taken. What waits in the lanes was not taken and is read again.

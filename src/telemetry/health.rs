@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use metrics::gauge;
+
+use super::metric;
+
 /// One part's view of itself. A part is not ready until it says so.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -51,6 +55,8 @@ impl Health {
     }
 
     fn set(&self, name: &str, why: Option<String>) {
+        let ready = if why.is_none() { 1.0 } else { 0.0 };
+        gauge!(metric::READY, "part" => name.to_owned()).set(ready);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.insert(name.to_owned(), why);
     }

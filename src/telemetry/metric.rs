@@ -5,6 +5,8 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::{Clock, process};
+
 /// What kind of metric it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -14,6 +16,17 @@ pub enum Shape {
     Gauge,
     /// fixed buckets, in seconds
     Histogram,
+}
+
+impl Shape {
+    /// The name in Prometheus' text format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::Counter => "counter",
+            Shape::Gauge => "gauge",
+            Shape::Histogram => "histogram",
+        }
+    }
 }
 
 /// Which part of weir tells it.
@@ -35,6 +48,48 @@ pub enum Component {
     Server,
     /// the process
     Process,
+}
+
+impl Component {
+    /// Every component, in the order of the page.
+    pub const ALL: [Component; 8] = [
+        Component::Scoring,
+        Component::Listening,
+        Component::Sinks,
+        Component::Store,
+        Component::Notify,
+        Component::Kafka,
+        Component::Server,
+        Component::Process,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Component::Scoring => "scoring",
+            Component::Listening => "listening",
+            Component::Sinks => "sinks",
+            Component::Store => "store",
+            Component::Notify => "notify",
+            Component::Kafka => "kafka",
+            Component::Server => "server",
+            Component::Process => "process",
+        }
+    }
+
+    /// What it is, for the page.
+    fn title(self) -> &'static str {
+        match self {
+            Component::Scoring => "Scoring: the workers that decide",
+            Component::Listening => "Listening: what every process hears",
+            Component::Sinks => "Sinks: the store as `store`, each webhook by its name",
+            Component::Store => "The store alone",
+            Component::Notify => "Webhooks alone",
+            Component::Kafka => "Kafka's client, by role and worker",
+            Component::Server => "The HTTP server",
+            Component::Process => "The process",
+        }
+    }
 }
 
 /// One metric.
@@ -149,6 +204,31 @@ const BUCKETS: &[f64] = &[
     60.0, 120.0,
 ];
 
+/// `docs/metrics.md`: the vocabulary as a page.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nEverything a running weir tells on `/metrics`. This page is made from the \
+         vocabulary in `src/telemetry/metric.rs` by `weir metrics --markdown`; a test compares the \
+         two.\n\nEach component tells what it has received, sent, discarded and failed at, what it \
+         has under way, how far it is behind in records and in seconds, and how long its steps \
+         take. Workers count in plain integers and add them up once a batch. Label values come \
+         from the contracts, the topology and fixed lists, never from input.\n",
+    );
+    for component in Component::ALL {
+        page += &format!("\n## {}\n\n", component.title());
+        page += "| metric | type | labels | what it says |\n|---|---|---|---|\n";
+        for metric in ALL.iter().filter(|metric| metric.component == component) {
+            let labels: Vec<String> =
+                metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (name, shape, help) = (metric.name, metric.shape.name(), metric.help);
+            page += &format!("| `{name}` | {shape} | {} | {help} |\n", labels.join(", "));
+        }
+    }
+    let buckets: Vec<String> = BUCKETS.iter().map(f64::to_string).collect();
+    page += &format!("\nBuckets of every histogram, in seconds: {}.\n", buckets.join(", "));
+    page
+}
+
 /// What is exported, for `/metrics`.
 #[derive(Clone)]
 pub struct Exporter(PrometheusHandle);
@@ -164,7 +244,7 @@ impl Exporter {
     ///
     /// # Errors
     /// When something exports already.
-    pub fn install() -> Result<Exporter, String> {
+    pub fn install(clock: &Clock) -> Result<Exporter, String> {
         let mut builder = PrometheusBuilder::new();
         for metric in ALL.iter().filter(|metric| metric.shape == Shape::Histogram) {
             builder = builder
@@ -181,13 +261,21 @@ impl Exporter {
                 Shape::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
             }
         }
+        metrics::gauge!(STARTED).set(clock.now_ms() as f64 / 1e3);
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Ok(Exporter(handle))
     }
 
+    /// Sorts what was measured since the last time into buckets. Whoever exports calls this now and
+    /// then, or measurements that nobody asks for would gather.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
+        process::measure();
+        self.upkeep();
         self.0.render()
     }
 }

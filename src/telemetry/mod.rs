@@ -5,6 +5,7 @@ mod clock;
 mod health;
 mod logging;
 pub mod metric;
+mod process;
 
 pub use causes::causes;
 pub use clock::{Clock, Stop};

@@ -12,6 +12,7 @@ use crate::contract::{STORE, Topic};
 use crate::error::Unreadable;
 use crate::log::LogRecord;
 use crate::report::{Check, Report};
+use crate::tables::LOOKUPS;
 
 use super::rollups::{Counts, Entry, differences};
 use super::{Case, Findings, Id};
@@ -162,6 +163,11 @@ pub(super) fn check(
     let escalations = std::mem::take(&mut findings.escalations);
     check_table(case, tables, &ESCALATION, &escalations, findings)?;
     findings.escalations = escalations;
+    if case.options.store.is_some() && !case.options.allow_behind {
+        for (table, wanted, found) in LOOKUPS {
+            check_lookup(tables, table, wanted, found, &mut findings.report)?;
+        }
+    }
     check_rollups(case, tables, findings)
 }
 
@@ -210,6 +216,36 @@ fn check_table(
             let id = Uuid::from_bytes(*id);
             format!("{id}, {topic}/{partition}@{}, is not stored", stored.offset)
         });
+    }
+    Ok(())
+}
+
+/// A table that others are looked up by against the table that it is made from, both ways.
+fn check_lookup(
+    tables: &Connection,
+    table: &'static str,
+    wanted: &str,
+    found: &str,
+    report: &mut Report,
+) -> Result<(), Unreadable> {
+    let doing = "compare a table that others are looked up by";
+    let check = match table {
+        "escalation_by_queue" => Check::StoreEscalations,
+        _ => Check::StoreDecisions,
+    };
+    let count = |sql: &str| -> Result<i64, Unreadable> {
+        let sql = format!("SELECT count(*) FROM ({sql})");
+        tables.query_row(&sql, [], |row| row.get(0)).map_err(Unreadable::sqlite(doing))
+    };
+    report.checked(check, count(wanted)?.unsigned_abs());
+    for (faults, what) in [
+        (count(&format!("{wanted} EXCEPT {found}"))?, "are missing"),
+        (count(&format!("{found} EXCEPT {wanted}"))?, "are of no row"),
+        (count(found)? - count(&format!("{found} INTERSECT {found}"))?, "are there twice"),
+    ] {
+        if faults > 0 {
+            report.fail(check, || format!("{faults} rows of {table} {what}"));
+        }
     }
     Ok(())
 }

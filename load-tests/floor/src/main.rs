@@ -1,4 +1,4 @@
-//! A bare librdkafka loop: the floor that weir's speed is measured against, with what a measurement
+//! Bare loops of librdkafka and of the CQL driver: the floors that weir's speed is measured against, with what a measurement
 //! needs beside it. It shares no code with weir.
 //!
 //! ```text
@@ -16,6 +16,7 @@ mod commit;
 mod latency;
 mod load;
 mod report;
+mod store;
 mod tape;
 mod template;
 mod time;
@@ -50,6 +51,7 @@ enum Command {
     Load(load::Load),
     Latency(latency::Latency),
     Watch(watch::Watch),
+    Store(store::Store),
 }
 
 /// Where the topics are.
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Load(command) => command.run(),
         Command::Latency(command) => command.run(),
         Command::Watch(command) => command.run(),
+        Command::Store(command) => command.run(),
     };
     match done {
         Ok(report) => {

@@ -55,7 +55,8 @@ impl KafkaConsumer {
         topics: &[Topic],
     ) -> Result<KafkaConsumer, LogError> {
         let group = names.group(&member.group);
-        let context = MemberContext::new();
+        let client = format!("consumer/{}/{}", member.group, member.index);
+        let context = MemberContext::new(&client);
         let consumer: BaseConsumer<MemberContext> = settings
             .member(&group, member.index)
             .create_with_context(context)

@@ -35,7 +35,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(client: &'static str) -> Talk {
+    pub(super) fn new(client: &str) -> Talk {
         Talk { said: Mutex::default(), statistics: Statistics::new(client) }
     }
 
@@ -139,7 +139,7 @@ pub(super) struct ProducerTalk {
 }
 
 impl ProducerTalk {
-    pub(super) fn new(client: &'static str) -> ProducerTalk {
+    pub(super) fn new(client: &str) -> ProducerTalk {
         ProducerTalk { talk: Talk::new(client), failed: Mutex::default() }
     }
 
@@ -185,9 +185,9 @@ pub(super) struct MemberContext {
 }
 
 impl MemberContext {
-    pub(super) fn new() -> MemberContext {
+    pub(super) fn new(client: &str) -> MemberContext {
         MemberContext {
-            talk: Talk::new("consumer"),
+            talk: Talk::new(client),
             changes: Mutex::default(),
             closing: AtomicBool::new(false),
         }

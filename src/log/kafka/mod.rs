@@ -183,8 +183,7 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, member: &Member) -> Result<Box<dyn Producer>, LogError> {
-        let identity = self.settings.identity(&self.names.group(&member.group), member.index);
-        Ok(Box::new(KafkaProducer::new(&self.settings, Arc::clone(&self.names), &identity)?))
+        Ok(Box::new(KafkaProducer::new(&self.settings, Arc::clone(&self.names), member)?))
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {

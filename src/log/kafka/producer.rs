@@ -15,7 +15,7 @@ use super::native;
 use super::settings::{Names, Settings};
 use crate::config::limits;
 use crate::event::Position;
-use crate::log::{Appender, LogError, Membership, Outgoing, Producer, RecordBatch};
+use crate::log::{Appender, LogError, Member, Membership, Outgoing, Producer, RecordBatch};
 
 /// How long one wait for deliveries lasts before errors are looked at.
 const FLUSH_STEP: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ impl Sender {
     fn new(
         config: &ClientConfig,
         names: Arc<Names>,
-        client: &'static str,
+        client: &str,
         deadline: Duration,
     ) -> Result<Sender, LogError> {
         let producer = config
@@ -145,10 +145,12 @@ impl KafkaProducer {
     pub(super) fn new(
         settings: &Settings,
         names: Arc<Names>,
-        identity: &str,
+        member: &Member,
     ) -> Result<KafkaProducer, LogError> {
         let timeout = settings.transaction_timeout();
-        let sender = Sender::new(&settings.transactional(identity), names, "producer", timeout)?;
+        let identity = settings.identity(&names.group(&member.group), member.index);
+        let client = format!("producer/{}/{}", member.group, member.index);
+        let sender = Sender::new(&settings.transactional(&identity), names, &client, timeout)?;
         let deadline = Instant::now() + limits().kafka_init_deadline;
         loop {
             // fences off whoever had this identity, and ends what was left open

@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use crate::telemetry::metric;
 
-/// Exports the statistics of one kind of client.
+/// Exports the statistics of one client: a role in a group, and a worker's number.
 #[derive(Debug)]
 pub(super) struct Statistics {
-    client: &'static str,
+    client: String,
 }
 
 /// One report; every figure may be absent.
@@ -49,8 +49,8 @@ struct Group {
 }
 
 impl Statistics {
-    pub(super) fn new(client: &'static str) -> Statistics {
-        Statistics { client }
+    pub(super) fn new(client: &str) -> Statistics {
+        Statistics { client: client.to_owned() }
     }
 
     /// Takes one report up. What cannot be read is left out: they are figures, not facts.
@@ -63,15 +63,16 @@ impl Statistics {
         let brokers = || report.brokers.values().filter(|broker| broker.nodeid >= 0);
         let sum = |of: fn(&Broker) -> u64| brokers().map(of).sum::<u64>() as f64;
         let most = |of: fn(&Broker) -> i64| brokers().map(of).max().unwrap_or(0).max(0) as f64;
-        let client = self.client;
-        gauge!(metric::KAFKA_QUEUED_RECORDS, "client" => client).set(report.msg_cnt as f64);
-        gauge!(metric::KAFKA_QUEUED_BYTES, "client" => client).set(report.msg_size as f64);
-        gauge!(metric::KAFKA_RTT_SECONDS, "client" => client).set(most(|b| b.rtt.p99) / 1e6);
-        gauge!(metric::KAFKA_THROTTLE_SECONDS, "client" => client)
+        let client = || self.client.clone();
+        gauge!(metric::KAFKA_QUEUED_RECORDS, "client" => client()).set(report.msg_cnt as f64);
+        gauge!(metric::KAFKA_QUEUED_BYTES, "client" => client()).set(report.msg_size as f64);
+        gauge!(metric::KAFKA_RTT_SECONDS, "client" => client()).set(most(|b| b.rtt.p99) / 1e6);
+        gauge!(metric::KAFKA_THROTTLE_SECONDS, "client" => client())
             .set(most(|b| b.throttle.max) / 1e3);
-        gauge!(metric::KAFKA_TIMEOUTS, "client" => client).set(sum(|b| b.req_timeouts));
-        gauge!(metric::KAFKA_DISCONNECTS, "client" => client).set(sum(|b| b.disconnects));
-        gauge!(metric::KAFKA_ERRORS, "client" => client).set(sum(|b| b.txerrs + b.rxerrs));
-        gauge!(metric::KAFKA_REBALANCES, "client" => client).set(report.cgrp.rebalance_cnt as f64);
+        gauge!(metric::KAFKA_TIMEOUTS, "client" => client()).set(sum(|b| b.req_timeouts));
+        gauge!(metric::KAFKA_DISCONNECTS, "client" => client()).set(sum(|b| b.disconnects));
+        gauge!(metric::KAFKA_ERRORS, "client" => client()).set(sum(|b| b.txerrs + b.rxerrs));
+        gauge!(metric::KAFKA_REBALANCES, "client" => client())
+            .set(report.cgrp.rebalance_cnt as f64);
     }
 }

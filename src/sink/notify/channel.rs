@@ -211,6 +211,7 @@ impl Channel {
             Verdict::Delivered => {
                 self.meters.sent.increment(1);
                 if self.breaker.delivered() {
+                    self.meters.breaker.set(0.0);
                     tracing::info!(webhook = self.setup.name, "receiver is back");
                     self.setup.part.ready();
                 }
@@ -253,6 +254,7 @@ impl Channel {
         counter!(metric::SINK_ERRORS, "sink" => name.clone(), "code" => failure.code).increment(1);
         tracing::debug!(webhook = name, why = failure.why, "attempt failed");
         if let Some(pause) = self.breaker.failed(Instant::now()) {
+            self.meters.breaker.set(1.0);
             tracing::warn!(webhook = name, why = failure.why, ?pause, "receiver keeps failing");
             let why = &failure.why;
             self.setup
@@ -311,6 +313,7 @@ struct Meters {
     sent: Counter,
     in_flight: Gauge,
     seconds: Histogram,
+    breaker: Gauge,
 }
 
 impl Meters {
@@ -321,7 +324,9 @@ impl Meters {
             sent: counter!(metric::SINK_SENT, "sink" => sink()),
             in_flight: gauge!(metric::SINK_IN_FLIGHT, "sink" => sink()),
             seconds: histogram!(metric::SINK_SECONDS, "sink" => sink()),
+            breaker: gauge!(metric::NOTIFY_BREAKER, "sink" => sink()),
         };
+        meters.breaker.set(0.0);
         // what was under way in a life that crashed is under way no more
         meters.in_flight.set(0.0);
         meters

@@ -18,7 +18,7 @@ use super::{GROUP, NotifyContext, Status};
 use crate::codec::{Contract, EncodeError, Encoder, Refusal, RegistryError, dead_letter};
 use crate::config::limits;
 use crate::event::{Code, Delivery, FailedStage, Millis, Position, Text, Topic};
-use crate::log::{Appender, Consumer, LogError, Member, Polled, Record, RecordBatch};
+use crate::log::{Appender, Backlog, Consumer, LogError, Member, Polled, Record, RecordBatch};
 use crate::telemetry::{Part, metric};
 
 /// The least time between two commits.
@@ -83,6 +83,9 @@ pub(super) struct Life<'a> {
     ends: Vec<End>,
     settled: Instant,
     measured: Instant,
+    lag: Backlog,
+    /// when the escalation that ended last at each webhook was written, by the broker's clock
+    written: Vec<Option<i64>>,
 }
 
 impl<'a> Life<'a> {
@@ -114,6 +117,8 @@ impl<'a> Life<'a> {
             ends: Vec::new(),
             settled: Instant::now(),
             measured: Instant::now(),
+            lag: Backlog::default(),
+            written: vec![None; targets.len()],
         })
     }
 
@@ -259,6 +264,9 @@ impl<'a> Life<'a> {
             let (record, refusal) = match end {
                 End::Unreadable(unreadable) => (&unreadable.0, Some(unreadable.1.clone())),
                 End::Reported(ended) => {
+                    if let Some(written) = self.written.get_mut(ended.webhook) {
+                        *written = Some(ended.message.record.timestamp_ms);
+                    }
                     self.delivery(ended, now, &mut records)?;
                     (&ended.message.record, ended.undeliverable.as_deref().map(refusal))
                 }
@@ -360,12 +368,19 @@ impl<'a> Life<'a> {
         let Ok(ends) = self.context.log.ends(&owned) else {
             return;
         };
-        let waiting: i64 =
-            ends.iter().zip(self.fetched_to.values()).map(|(end, next)| (end - next).max(0)).sum();
+        let places = self.fetched_to.iter().zip(ends);
+        let left = |((partition, next), end): ((&u32, &i64), i64)| {
+            self.lag.left((Topic::Escalations, *partition), *next, end)
+        };
+        let waiting: i64 = places.map(left).sum();
         let backlog: usize = self.backlog.values().map(VecDeque::len).sum();
-        for (name, pending) in self.channels.pending() {
+        let now = self.context.clock.now_ms();
+        for ((name, pending), written) in self.channels.pending().zip(&self.written) {
             let lag = waiting as f64 + (backlog + pending) as f64;
             gauge!(metric::SINK_LAG_RECORDS, "sink" => name.to_owned()).set(lag);
+            let age = written.map_or(0, |written| (now - written).max(0));
+            let seconds = if lag > 0.0 { age as f64 / 1e3 } else { 0.0 };
+            gauge!(metric::SINK_LAG_SECONDS, "sink" => name.to_owned()).set(seconds);
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{DecisionRow, DeliveryRow, EscalationRow, RollupRow, Rows, Store, Sto
 use crate::codec::{Contract, EncodeError, OwnError, RegistryError, decode_own};
 use crate::config::limits;
 use crate::event::{Decision, Delivery, Escalation, Millis, Position, Rollup, Topic};
-use crate::log::{Appender, Consumer, Log, LogError, Member, Polled, Record, Restarts};
+use crate::log::{Appender, Backlog, Consumer, Log, LogError, Member, Polled, Record, Restarts};
 use crate::telemetry::{Clock, Health, Part, Stop, metric};
 
 /// Name of the store sink's consumer group.
@@ -281,6 +281,16 @@ impl<'a> Pump<'a> {
             }
             pause = (pause * 2).min(limits().store_pause_max);
         }
+        for (table, count) in [
+            ("decision", rows.decisions.len()),
+            ("escalation", rows.escalations.len()),
+            ("rollup", rows.rollups.len()),
+            ("delivery", rows.deliveries.len()),
+        ] {
+            if count > 0 {
+                counter!(metric::STORE_ROWS, "table" => table).increment(count as u64);
+            }
+        }
         if let Some(since) = since {
             tracing::info!(away = ?since.elapsed(), "the store is back, the sink goes on");
             self.hold(false);
@@ -320,6 +330,7 @@ struct Lag {
     /// when the record stored last was written, by the broker's clock
     written: Option<Millis>,
     measured: Option<Instant>,
+    backlog: Backlog,
 }
 
 impl Lag {
@@ -348,12 +359,12 @@ impl Lag {
         }
         self.measured = Some(Instant::now());
         let Ok(ends) = log.ends(&self.owned()) else { return };
+        let places = self.next.iter().zip(ends);
         let behind: i64 =
-            ends.iter().zip(self.next.values()).map(|(end, next)| (end - next).max(0)).sum();
+            places.map(|((key, next), end)| self.backlog.left(*key, *next, end)).sum();
         gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
         let age = self.written.map_or(0, |written| (clock.now_ms() - written.0).max(0));
-        // what is left at an end may be marks of transactions: a second is no lag
-        let seconds = if behind > 0 && age > 1_000 { age as f64 / 1_000.0 } else { 0.0 };
+        let seconds = if behind > 0 { age as f64 / 1e3 } else { 0.0 };
         gauge!(metric::SINK_LAG_SECONDS, "sink" => SINK).set(seconds);
     }
 }

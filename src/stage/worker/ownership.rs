@@ -3,12 +3,15 @@
 
 use std::time::Instant;
 
+use metrics::counter;
+
 use super::{Batch, Crash, Life, commit_timeout};
 use crate::config::limits;
 use crate::event::{Position, Topic};
 use crate::log::{LogError, Reader};
 use crate::stage::merge::Merge;
 use crate::stage::restore::{Restorer, restore};
+use crate::telemetry::metric;
 
 impl Life<'_> {
     /// Takes partitions over: their state is kept or restored before the first record is polled.
@@ -122,6 +125,7 @@ impl Life<'_> {
             unreadable = restored.unreadable,
             "partition restored"
         );
+        counter!(metric::RESTORED).increment(restored.applied);
         if restored.unreadable > 0 {
             if !self.settings.accept_state_gap {
                 let unreadable = restored.unreadable;
@@ -169,6 +173,7 @@ impl Life<'_> {
     fn lost(&mut self) -> Result<(), Crash> {
         tracing::warn!(taken = self.batch.taken, "partitions were lost, the batch is dropped");
         self.batch = Batch::default();
+        self.reporter.dropped();
         self.gauge = self.settled.clone();
         if self.committer.is_busy() {
             // refused most likely, and then this life ends

@@ -149,16 +149,6 @@ impl Writer {
             .await
             .inspect_err(|_| under_way.set(0))?;
         self.remember(new_days);
-        for (table, count) in [
-            ("decision", rows.decisions.len()),
-            ("escalation", rows.escalations.len()),
-            ("rollup", rows.rollups.len()),
-            ("delivery", rows.deliveries.len()),
-        ] {
-            if count > 0 {
-                counter!(metric::STORE_ROWS, "table" => table).increment(count as u64);
-            }
-        }
         Ok(())
     }
 

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Whether anybody notices that the store stands still: 5,000 events/s through weir while Cassandra is
+stopped (SIGSTOP) for five minutes.
+
+    load-tests/store_paused.py [--minutes 5] [--rate 5000]
+
+Latency is that from the moment an event is due until its decision is read, by weir-floor: for a minute
+with the store at work, then for as long as it is stopped, then for a minute while the sink catches up.
+Memory is sampled all the time. Then the sink has to come to the end, at the rate that is printed. Exit
+code 0 only if the p99 while the store stands still is at most that beside it at work plus a half, memory
+stays within 10 % of what it is after the first minute of the stop, and everything is stored.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from store_bench import Failed, PATIENCE_S, ROOT, TARGET, run, scrape, topology
+
+
+class Watch(threading.Thread):
+    """Samples resident memory and the sink's lag once a second."""
+
+    def __init__(self, pid, port):
+        super().__init__(daemon=True)
+        self.pid, self.port, self.samples, self.stopped = pid, port, [], False
+
+    def run(self):
+        while not self.stopped:
+            try:
+                status = Path(f"/proc/{self.pid}/status").read_text()
+            except OSError:
+                return
+            rss = re.search(r"VmRSS:\s+(\d+)", status)
+            text = scrape(self.port) or ""
+            lag = re.search(r'weir_sink_lag_records\{sink="store"\} (\S+)', text)
+            if rss:
+                self.samples.append((time.monotonic(), int(rss[1]) / 1024, float(lag[1]) if lag else None))
+            time.sleep(1)
+
+    def between(self, since, until):
+        return [rss for at, rss, _ in self.samples if since <= at < until]
+
+    def lag(self):
+        return next((lag for _, _, lag in reversed(self.samples) if lag is not None), None)
+
+
+def latency(prefix, tape, rate, seconds):
+    text = run([TARGET / "weir-floor", "--json", "latency", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--file", tape,
+                "--rate", rate, "--seconds", seconds, "--warmup", 5])
+    return json.loads(text)
+
+
+def services(verb):
+    run(["scripts/services", "store", verb])
+
+
+def line(what, found):
+    print(f"{what:28}{found['p50_ms']:>9.1f}{found['p99_ms']:>9.1f}{found['p999_ms']:>9.1f}{found['max_ms']:>9.1f}{found['missing']:>9}", flush=True)
+
+
+def prove(args, work):
+    prefix = f"paused{os.getpid()}."
+    floor = [TARGET / "weir-floor", "--json"]
+    folder = topology(work, "paused", prefix, f"paused{os.getpid()}", 256)
+    weir = [TARGET / "weir", "--log", "warn"]
+    port = 20_000 + os.getpid() % 10_000
+    seed = f"seed{prefix}"
+    tape = work / "tape"
+    run([*floor, "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", seed, "--partitions", 4])
+    source = topology(work, "seed", seed, "seed", 1)
+    run([*weir, "generate", "--to-topics", "--count", 200_000, "--topology", source, "--data", work / "seed-data"])
+    run([*floor, "record", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", seed, "--out", tape])
+    run([*floor, "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", seed, "--delete"])
+    run([*weir, "topics", "create", "--topology", folder, "--partitions", 4])
+    run([*weir, "store", "migrate", "--topology", folder])
+    process = subprocess.Popen(list(map(str, [*weir, "run", "--roles", "score,store,api", "--listen", f"127.0.0.1:{port}", "--topology", folder,
+                                              "--data", work / "data"])), cwd=ROOT)
+    watch = Watch(process.pid, port)
+    watch.start()
+    try:
+        time.sleep(3)
+        print(f"{args.rate:,}/s{'':22}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'max':>9}{'missing':>9}", flush=True)
+        beside = latency(prefix, tape, args.rate, 60)
+        line("store at work", beside)
+        services("pause")
+        paused = time.monotonic()
+        try:
+            still = latency(prefix, tape, args.rate, args.minutes * 60)
+        finally:
+            services("resume")
+        resumed = time.monotonic()
+        line("store stands still", still)
+        behind = watch.lag() or 0
+        after = latency(prefix, tape, args.rate, 60)
+        line("store catches up", after)
+        if process.poll() is not None:
+            raise Failed(f"weir ended by itself with {process.returncode}")
+        deadline = time.monotonic() + PATIENCE_S * 3
+        while (watch.lag() or 1) > 0:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise Failed(f"the sink did not catch up: {watch.lag()} records left")
+            time.sleep(1)
+        caught = time.monotonic() - resumed
+        # what waited, and what came for a minute
+        print(f"\n{behind:,.0f} records behind when the store went on; all stored {caught:.0f} s later")
+        metrics = scrape(port) or ""
+        rows = sum(int(float(count)) for count in re.findall(r'weir_store_rows_total\{table="[^"]+"\} (\S+)', metrics))
+        print(f"catch-up rate: {behind / caught:,.0f} records/s and the {args.rate:,}/s of the first minute beside it; {rows:,} rows in all")
+        base = watch.between(paused + 60, paused + 90)
+        rest = watch.between(paused + 60, resumed)
+        low, high, base = min(rest), max(rest), sorted(base)[len(base) // 2]
+        print(f"memory: {base:.1f} MB a minute into the stop, then {low:.1f} to {high:.1f} MB")
+        process.send_signal(signal.SIGTERM)
+        if process.wait(60):
+            raise Failed(f"weir ended with {process.returncode}")
+    finally:
+        watch.stopped = True
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        run([*floor, "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--delete"])
+    if beside["missing"] + still["missing"] + after["missing"]:
+        raise Failed("decisions were not seen")
+    if still["p99_ms"] > beside["p99_ms"] * 1.5:
+        raise Failed(f"p99 is {still['p99_ms']:.1f} ms while the store stands still, expected at most {beside['p99_ms'] * 1.5:.1f}")
+    if high > base * 1.1 or low < base * 0.9:
+        raise Failed(f"memory is not flat: {low:.1f} to {high:.1f} MB, expected {base:.1f} MB within 10 %")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5, help="for which the store stands still (at least 2)")
+    parser.add_argument("--rate", type=int, default=5_000, help="events a second")
+    parser.add_argument("--no-build", action="store_true", help="the release build is there")
+    args = parser.parse_args()
+    if not args.no_build and "WEIR_BUILT" not in os.environ:
+        subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
+    if "WEIR_TEST_CQL" not in os.environ:
+        os.environ["WEIR_BUILT"] = "1"
+        door = str(ROOT / "scripts" / "services")
+        os.execv(door, [door, "run", "--kafka", "--cassandra", "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
+    with tempfile.TemporaryDirectory(prefix="weir-paused.") as work:
+        prove(args, Path(work))
+    print("holds: nobody but the store's own readers noticed")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (Failed, subprocess.SubprocessError, OSError) as error:
+        print(f"store_paused: {error}", file=sys.stderr)
+        sys.exit(1)
