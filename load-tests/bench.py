@@ -7,7 +7,8 @@
 The same events are put on fresh topics for every run. The bare loop comes in two forms: it forwards
 its input, or it writes the records and bytes that weir wrote for such input, already encoded. The
 forms and weir take turns; a rate is that between 10 % and 90 % of the input, by committed positions.
-Latency is that from the moment an event is due until its decision is read, at two rates.
+Latency is that from the moment an event is due until its decision is read, at two rates. weir exports its
+metrics and is asked for them, and for comparison runs without.
 
 Everything shares one machine: only ratios within one run mean anything. The last line is
 
@@ -26,15 +27,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 RULES = 6
 RUN_S, STOP_S = 600, 30
-PASS, SAME, WEIR = "bare loop, pass-through", "bare loop, same output", "weir"
+PORT, SCRAPE_S = 20_000 + os.getpid() % 10_000, 2
+PASS, SAME, WEIR, PLAIN = "bare loop, pass-through", "bare loop, same output", "weir", "weir without metrics"
 
 
 def stop(message):
@@ -91,8 +95,10 @@ class Bench:
 
     def command(self, form, prefix, until_end):
         end = ["--until-end"] if until_end else []
-        if form == WEIR:
-            command = self.weir("run", self.topology(prefix), "--roles", "score", "--listen", "127.0.0.1:0", *end)
+        if form in (WEIR, PLAIN):
+            # without a server nothing is exported, and what is counted goes nowhere
+            roles = "score,api" if form == WEIR else "score"
+            command = self.weir("run", self.topology(prefix), "--roles", roles, "--listen", f"127.0.0.1:{PORT}", *end)
             return command, f"{prefix}{self.args.weir_group}"
         group = f"{prefix}floor"
         options = ["--form", "same-output", "--template", self.template] if form == SAME else ["--form", "pass-through"]
@@ -113,6 +119,9 @@ class Bench:
         command, group = self.command(form, prefix, until_end=True)
         log = self.work / f"{prefix}log"
         process = self.start(command, log)
+        scraper = threading.Thread(target=scrape, args=(process,), daemon=True)
+        if form == WEIR:
+            scraper.start()
         try:
             pids = [process.pid] + ([self.broker_pid] if self.broker_pid else [])
             watched = self.watch(prefix, group, pids, form, log, process)
@@ -175,6 +184,17 @@ class Bench:
         self.floor("sample", prefix, "--out", self.template)
         self.floor("topics", prefix, "--delete")
         self.flat_out(SAME)
+
+
+def scrape(process):
+    """What Prometheus does, more often than it usually does."""
+    while process.returncode is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=2) as answer:
+                answer.read()
+        except OSError:
+            pass  # it begins, or has ended
+        time.sleep(SCRAPE_S)
 
 
 def say(message):
@@ -258,7 +278,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="weir-bench.") as work:
         bench = Bench(args, Path(work))
         bench.prepare()
-        forms = [PASS, SAME] + ([] if args.template else [WEIR])
+        forms = [PASS, SAME] + ([] if args.template else [WEIR, PLAIN])
         runs = {form: [] for form in forms}
         for number in range(args.pairs):
             say(f"round {number + 1} of {args.pairs}")
@@ -267,9 +287,9 @@ def main():
                 runs[form].append(bench.flat_out(form)[0])
         late = []
         if args.latency_seconds:
-            half = round(median(runs[forms[-1]], "rate") / 2, -3)
+            half = round(median(runs[forms[-1] if args.template else WEIR], "rate") / 2, -3)
             for rate in (2_000, half):
-                for form in forms[1:]:
+                for form in forms[1:3]:
                     late.append((form, bench.latency(form, rate)))
         print_rates(runs, bench.events)
         if late:
@@ -278,6 +298,8 @@ def main():
         if lost:
             stop(f"{lost} decisions were not seen")
         if WEIR in runs:
+            cost = 1 - median(runs[WEIR], "rate") / median(runs[PLAIN], "rate")
+            say(f"\nwhat metrics cost, exported and asked for every {SCRAPE_S} s: {cost:.1%} of the rate")
             say(f"\nratio to the bare loop: {median(runs[WEIR], 'rate') / median(runs[SAME], 'rate'):.2f}")
 
 

@@ -19,7 +19,9 @@ use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::{Map, Value as Json, json};
 use weir::codec::{Contract, Encoder, decode_own, json as lines};
-use weir::event::{Code, DeadLetter, Decision, Escalation, Event, FailedStage, Kind, Rollup};
+use weir::event::{
+    Code, DeadLetter, Decision, Delivery, Escalation, Event, FailedStage, Kind, Rollup,
+};
 
 fn object(text: &str) -> Map<String, Json> {
     serde_json::from_str(text).unwrap()
@@ -342,6 +344,7 @@ fn what_weir_writes_is_read_back_field_for_field_as_its_schema_says() {
     there_and_back(Contract::Escalation, reread!(Escalation<'_>));
     there_and_back(Contract::DeadLetter, reread!(DeadLetter));
     there_and_back(Contract::Rollup, reread!(Rollup));
+    there_and_back(Contract::Delivery, reread!(Delivery<'_>));
 }
 
 #[test]
@@ -368,6 +371,7 @@ fn the_documented_refusals_are_those_that_the_program_knows() {
         FailedStage::Dedupe,
         FailedStage::Panic,
         FailedStage::Notify,
+        FailedStage::Store,
     ];
     assert_eq!(stages, known.iter().map(|stage| stage.name()).collect());
     for row in rows {

@@ -23,7 +23,7 @@ pub const ROLLUPS: usize = 2;
 /// Index of touches among the outputs.
 pub const TOUCHES: usize = 3;
 
-const OTHERS: [&str; 2] = ["dead-letters", "weir.fired"];
+const OTHERS: [&str; 3] = ["dead-letters", "weir.fired", "weir.deliveries"];
 const CONTROL: &str = "weir.control";
 
 /// Names with a prefix.
