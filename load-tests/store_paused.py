@@ -105,7 +105,7 @@ def prove(args, work):
         if process.poll() is not None:
             raise Failed(f"weir ended by itself with {process.returncode}")
         deadline = time.monotonic() + PATIENCE_S * 3
-        while (watch.lag() or 1) > 0:
+        while (lag := watch.lag()) is None or lag > 0:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise Failed(f"the sink did not catch up: {watch.lag()} records left")
             time.sleep(1)

@@ -73,7 +73,7 @@ fn on_both(test: impl Fn(&dyn Store)) {
     if let Some(cluster) = cluster() {
         let runtime = runtime();
         CqlStore::migrate(&cluster, runtime.handle()).unwrap();
-        test(&CqlStore::new(&cluster, runtime.handle()));
+        test(&CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
     }
 }
 
@@ -350,7 +350,7 @@ fn a_migration_makes_what_is_missing_once_and_changes_how_long_rows_are_kept() {
     let problems = verify(&cluster).join("\n");
     assert!(problems.contains("rollup are kept for 90 days, expected 7"), "{problems}");
     // which is no reason not to begin
-    CqlStore::new(&cluster, runtime.handle()).check().unwrap();
+    CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)).check().unwrap();
     assert_eq!(migrate(&cluster).altered, ["rollup"]);
     assert_eq!(verify(&cluster), Vec::<String>::new());
 }
@@ -373,7 +373,8 @@ fn cql(cluster: &StoreCluster, statement: &str) {
 fn tables_that_are_not_ours_to_use_are_refused_and_named() {
     let Some(cluster) = cluster() else { return };
     let runtime = runtime();
-    let refused = || CqlStore::new(&cluster, runtime.handle()).check().unwrap_err();
+    let refused =
+        || CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)).check().unwrap_err();
     // the wrong keyspace, or none yet
     let error = refused();
     assert!(matches!(error, StoreError::Schema { .. }), "{error:?}");
@@ -410,12 +411,12 @@ fn who_may_not_in_is_told_so_and_never_with_the_password() {
     CqlStore::migrate(&cluster, runtime.handle()).unwrap();
     let name = cluster.login.as_ref().unwrap().username.clone();
     cluster.login = Some(Login { username: name, password: Secret::new("hunter2".into()) });
-    let error = CqlStore::new(&cluster, runtime.handle()).check().unwrap_err();
+    let error = CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)).check().unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     let shown = format!("{error} {error:?}");
     assert!(shown.contains("log in") && !shown.contains("hunter2"), "{shown}");
     cluster.login = None;
-    let error = CqlStore::new(&cluster, runtime.handle()).check().unwrap_err();
+    let error = CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)).check().unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
 }
 
@@ -437,7 +438,7 @@ fn a_store_that_is_not_there_may_come_yet() {
         ttl: Ttl { decisions: 1, escalations: 1, rollups: 1, deliveries: 1 },
     };
     let began = Instant::now();
-    let error = CqlStore::new(&absent, runtime.handle()).check().unwrap_err();
+    let error = CqlStore::new(&absent, runtime.handle(), Clock::fixed(T0)).check().unwrap_err();
     assert!(error.passes(), "{error:?}");
     assert!(error.to_string().contains(&free.to_string()), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20));
@@ -447,6 +448,7 @@ fn a_store_that_is_not_there_may_come_yet() {
 struct Wire {
     port: u16,
     cut: Arc<AtomicBool>,
+    hung: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -456,9 +458,11 @@ impl Wire {
         let wire = Wire {
             port: listener.local_addr().unwrap().port(),
             cut: Arc::default(),
+            hung: Arc::default(),
             open: Arc::default(),
         };
         let (cut, open) = (Arc::clone(&wire.cut), Arc::clone(&wire.open));
+        let hung = Arc::clone(&wire.hung);
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let Ok(far) = TcpStream::connect(&target) else { continue };
@@ -468,8 +472,9 @@ impl Wire {
                 let both = [near.try_clone().unwrap(), far.try_clone().unwrap()];
                 open.lock().unwrap().extend(both);
                 let (back, forth) = (far.try_clone().unwrap(), near.try_clone().unwrap());
-                std::thread::spawn(move || pass_on(near, far));
-                std::thread::spawn(move || pass_on(back, forth));
+                let (one, other) = (Arc::clone(&hung), Arc::clone(&hung));
+                std::thread::spawn(move || pass_on(near, far, &one));
+                std::thread::spawn(move || pass_on(back, forth, &other));
             }
         });
         wire
@@ -487,9 +492,12 @@ impl Wire {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = [0; 16_384];
+fn pass_on(mut from: TcpStream, mut to: TcpStream, hung: &AtomicBool) {
+    let (mut buffer, nap) = ([0; 16_384], Stop::default());
     while let Ok(read @ 1..) = from.read(&mut buffer) {
+        while hung.load(Ordering::SeqCst) {
+            nap.wait(Duration::from_millis(10));
+        }
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }
@@ -543,7 +551,7 @@ fn the_sink_waits_for_a_store_that_is_away_commits_nothing_and_goes_on() {
     cluster.timeout = Duration::from_secs(2);
     let folder = tempfile::tempdir().unwrap();
     let log = open(&folder);
-    let store = Arc::new(CqlStore::new(&cluster, runtime.handle()));
+    let store = Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
     let (sink, stop, health) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
     append_deliveries(&log, 0, 500, "");
     until("the first are stored", || StoreSink::caught_up(&log).unwrap());
@@ -570,6 +578,55 @@ fn the_sink_waits_for_a_store_that_is_away_commits_nothing_and_goes_on() {
 }
 
 #[test]
+fn a_store_that_hangs_holds_up_no_stop_and_gets_the_rest_later() {
+    let Some(mut cluster) = cluster() else { return };
+    let runtime = runtime();
+    CqlStore::migrate(&cluster, runtime.handle()).unwrap();
+    let wire = Wire::to(cluster.nodes[0].clone());
+    cluster.nodes = vec![format!("127.0.0.1:{}", wire.port)];
+    // longer than a write may take as a whole
+    cluster.timeout = Duration::from_secs(60);
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(&folder);
+    let store = Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
+    let (first, stop, _) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
+    append_deliveries(&log, 0, 100, "");
+    until("the first are stored", || StoreSink::caught_up(&log).unwrap());
+    wire.hung.store(true, Ordering::SeqCst);
+    append_deliveries(&log, 100, 200, "");
+    let began = Instant::now();
+    stop.stop();
+    first.join().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(!StoreSink::caught_up(&log).unwrap());
+    wire.hung.store(false, Ordering::SeqCst);
+    let (second, stop, _) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
+    until("the rest is stored", || StoreSink::caught_up(&log).unwrap());
+    stop.stop();
+    second.join().unwrap();
+    for n in 0..200 {
+        assert_eq!(store.deliveries_of(Uuid::from_u128(n)).unwrap().len(), 1, "{n}");
+    }
+}
+
+#[test]
+fn a_row_is_kept_from_its_record_on_and_not_from_when_it_is_written() {
+    let Some(cluster) = cluster() else { return };
+    let runtime = runtime();
+    CqlStore::migrate(&cluster, runtime.handle()).unwrap();
+    let at = |now_ms| CqlStore::new(&cluster, runtime.handle(), Clock::fixed(now_ms));
+    let kept = i64::from(cluster.ttl.decisions) * DAY;
+    let of = |n| decision(n, "a", "ALLOW", T0, T0);
+    at(T0 + kept).write(&decisions(vec![of(1)])).unwrap();
+    let late = at(T0 + kept - 3_000);
+    late.write(&decisions(vec![of(2)])).unwrap();
+    at(T0 + kept - HOUR).write(&decisions(vec![of(3)])).unwrap();
+    assert_eq!(late.decision(of(1).decision_id).unwrap(), None, "its time was up");
+    until("its time is up", || late.decision(of(2).decision_id).unwrap().is_none());
+    assert_eq!(late.decision(of(3).decision_id).unwrap(), Some(of(3).record));
+}
+
+#[test]
 fn a_record_too_large_for_the_store_becomes_a_dead_letter_and_the_rest_is_stored() {
     let Some(mut cluster) = cluster() else { return };
     let runtime = runtime();
@@ -580,7 +637,7 @@ fn a_record_too_large_for_the_store_becomes_a_dead_letter_and_the_rest_is_stored
     append_deliveries(&log, 0, 4, "");
     append_deliveries(&log, 4, 5, &"x".repeat(2_000));
     append_deliveries(&log, 5, 8, "");
-    let store = Arc::new(CqlStore::new(&cluster, runtime.handle()));
+    let store = Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
     let (sink, stop, _) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
     until("all is stored or given up", || StoreSink::caught_up(&log).unwrap());
     stop.stop();
@@ -715,15 +772,48 @@ fn weir_starts_without_its_store_and_says_what_it_waits_for() {
     assert!(said().contains("weir starts without its store"), "{}", said());
     let address = said().split("serving http addr=").nth(1).unwrap().trim().to_owned();
     let address: String = address.chars().take_while(|c| !c.is_whitespace()).collect();
-    // it decides: only the store is not ready, once the sink has had something to store
-    until("the worker is ready", || {
+    // it decides: the store alone is not ready, and says why
+    until("the worker is ready and the store is not", || {
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.write_all(b"GET /health/ready HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        !answer.contains("worker-0")
+        !answer.contains("worker-0") && answer.contains("store") && answer.contains("not answer")
     });
     let pid = i32::try_from(running.id()).unwrap().to_string();
     std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
     assert!(running.wait().unwrap().success(), "{}", said());
+}
+
+#[test]
+fn a_data_folder_of_an_older_weir_is_taken_over_with_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(&folder));
+    let path = folder.path().join("weir.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let row = decision(1, "a", "ALLOW", T0, T0);
+    database
+        .execute_batch(
+            "PRAGMA user_version = 1;
+             CREATE TABLE decision (
+                 decision_id BLOB PRIMARY KEY, tenant TEXT NOT NULL, account_id TEXT NOT NULL,
+                 kind TEXT NOT NULL, outcome TEXT NOT NULL, event_time INTEGER NOT NULL,
+                 decided_at INTEGER NOT NULL, record BLOB NOT NULL)",
+        )
+        .unwrap();
+    let id = row.decision_id.as_bytes().as_slice();
+    let sql =
+        "INSERT INTO decision VALUES (?1, 'default', 'a', 'TRANSACTION', 'ALLOW', 1, 1, x'07')";
+    database.execute(sql, [id]).unwrap();
+    drop(database);
+    let log = open(&folder);
+    let store = EmbeddedStore::open(log.database()).unwrap();
+    assert_eq!(store.decision(row.decision_id).unwrap(), Some(vec![7]));
+    store.write(&decisions(vec![row.clone()])).unwrap();
+    assert_eq!(store.decision(row.decision_id).unwrap(), Some(row.record), "it is older");
+    let version: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2, "the older weir must not come back to it");
 }

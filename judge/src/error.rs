@@ -30,7 +30,7 @@ pub enum Unreadable {
         why: String,
     },
     /// another layout than the one in `docs/contracts.md`
-    #[error("{path} has format {found}, expected 1", path = path.display())]
+    #[error("{path} has format {found}, expected 1 or 2", path = path.display())]
     Format {
         /// the database
         path: PathBuf,

@@ -48,6 +48,11 @@ CREATE TABLE escalation_by_queue (
     priority INTEGER, account_id TEXT);
 ";
 
+const HOUR_MS: i64 = 3_600_000;
+/// As `docs/contracts.md` has them.
+const OUTCOME_BUCKETS: u8 = 64;
+const ROLLUP_BUCKETS: i32 = 16;
+
 /// A day's number in CQL, of 1970-01-01.
 const EPOCH_DAY: i64 = 1 << 31;
 
@@ -132,10 +137,16 @@ async fn copy_all(cluster: &StoreCluster, into: &Connection) -> Result<(), Unrea
     )
     .await?;
     type Counts = Option<HashMap<String, i64>>;
+    type Rollup = (CqlTimestamp, i8, i32, i64, CqlTimestamp, Counts, Counts);
     copy.table(
-        "source, position, minute, outcomes, rules",
+        "hour, bucket, source, position, minute, outcomes, rules",
         "rollup",
-        |(source, position, minute, outcomes, rules): (i32, i64, CqlTimestamp, Counts, Counts)| {
+        |(hour, bucket, source, position, minute, outcomes, rules): Rollup| {
+            let place = (minute.0.div_euclid(HOUR_MS) * HOUR_MS, source % ROLLUP_BUCKETS);
+            if (hour.0, i32::from(bucket)) != place {
+                // nobody looks for it there
+                return Ok(());
+            }
             let counts =
                 [(outcomes, false), (rules, true)].into_iter().flat_map(|(counts, is_rule)| {
                     counts.into_iter().flatten().map(move |entry| (entry, is_rule))
@@ -179,11 +190,15 @@ async fn copy_all(cluster: &StoreCluster, into: &Connection) -> Result<(), Unrea
         },
     )
     .await?;
-    type ByOutcome = (String, String, CqlTimestamp, CqlTimestamp, Uuid, String, String);
+    type ByOutcome = (String, String, CqlTimestamp, i8, CqlTimestamp, Uuid, String, String);
     copy.table(
-        "tenant, outcome, hour, event_time, decision_id, account_id, kind",
+        "tenant, outcome, hour, bucket, event_time, decision_id, account_id, kind",
         "decision_by_outcome",
-        |(tenant, outcome, hour, time, id, account, kind): ByOutcome| {
+        |(tenant, outcome, hour, bucket, time, id, account, kind): ByOutcome| {
+            if id.as_bytes()[15] % OUTCOME_BUCKETS != bucket as u8 {
+                // nobody looks for it there
+                return Ok(());
+            }
             let id = id.as_bytes().as_slice();
             let values = params![tenant, outcome, hour.0, time.0, id, account, kind];
             insert(into, "INSERT INTO decision_by_outcome VALUES (?1,?2,?3,?4,?5,?6,?7)", values)

@@ -39,9 +39,9 @@ fn an_empty_folder_holds_and_a_missing_one_is_unreadable() {
     assert!(verdict.errors.contains("cannot read no/such/folder/weir.db"), "{}", verdict.errors);
     let folder = World::default().write("holds_format");
     let database = rusqlite::Connection::open(folder.path.join("weir.db")).unwrap();
-    database.execute_batch("PRAGMA user_version = 2").unwrap();
+    database.execute_batch("PRAGMA user_version = 3").unwrap();
     let verdict = folder.judge(&[]);
-    assert!(verdict.code == 2 && verdict.errors.contains("format 2"), "{verdict:?}");
+    assert!(verdict.code == 2 && verdict.errors.contains("format 3"), "{verdict:?}");
     let verdict = folder.judge_plain(&["--no-such-flag"]);
     assert_eq!(verdict.code, 2);
 }

@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::log::embedded::{Database, EmbeddedLog, Options};
 use crate::log::kafka::KafkaLog;
 use crate::sink::store::{CqlStore, EmbeddedStore, Store};
+use crate::telemetry::Clock;
 
 /// What a process works on.
 pub(super) struct Opened {
@@ -59,7 +60,7 @@ pub(super) fn open_store(
     runtime: &Handle,
 ) -> Result<Option<Arc<dyn Store>>, Failure> {
     if let Some(cluster) = &topology.store {
-        let store = CqlStore::new(cluster, runtime);
+        let store = CqlStore::new(cluster, runtime, Clock::system());
         match store.check() {
             Ok(()) => {}
             Err(error) if error.passes() => {
@@ -77,10 +78,11 @@ pub(super) fn open_store(
 
 /// Opens the store for reading only; the topology need not be there for a data folder.
 pub(super) fn read_store(places: &Places, runtime: &Handle) -> Result<Arc<dyn Store>, Failure> {
-    if places.data.is_none() || places.topology.is_dir() {
+    // whoever names a folder means its tables
+    if places.data.is_none() {
         let topology = places.load()?;
         if let Some(cluster) = &topology.store {
-            let store = CqlStore::new(cluster, runtime);
+            let store = CqlStore::new(cluster, runtime, Clock::system());
             store.check()?;
             return Ok(Arc::new(store));
         }

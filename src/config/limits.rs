@@ -58,6 +58,11 @@ pub struct Limits {
     pub store_backoff: Duration,
     /// last pause before a statement at the store is tried again
     pub store_backoff_max: Duration,
+    /// the longest that one write to the store may take, connecting and trying again included; what
+    /// is not acknowledged by then is written again
+    pub store_write_deadline: Duration,
+    /// the longest that making or looking at its tables may take
+    pub store_tables_deadline: Duration,
     /// how often a statement is tried before the store counts as away
     pub store_attempts_max: u32,
     /// first pause of the sink while the store is away; doubles up to the last
@@ -117,6 +122,8 @@ pub const fn limits() -> Limits {
         deliveries_in_flight: 16,
         store_backoff: Duration::from_millis(20),
         store_backoff_max: Duration::from_millis(500),
+        store_write_deadline: Duration::from_secs(8),
+        store_tables_deadline: Duration::from_secs(60),
         store_attempts_max: 5,
         store_pause: Duration::from_millis(250),
         store_pause_max: Duration::from_secs(2),
@@ -145,7 +152,8 @@ const _: () = {
     assert!(limits.drain_deadline.as_millis() < limits.commit_deadline.as_millis());
     assert!(limits.registry_backoff.as_millis() < limits.registry_backoff_max.as_millis());
     assert!(limits.registry_backoff_max.as_millis() < limits.registry_lookup.as_millis());
-    // a stop is seen within a drain, whatever the registry does
+    // a stop is seen within a drain, whatever the store and the registry do
+    assert!(limits.store_write_deadline.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.registry_lookup.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.registry_lookup.as_millis() <= limits.registry_start.as_millis());
 };

@@ -24,6 +24,11 @@ impl Backlog {
             left => left,
         }
     }
+
+    /// A partition went: should it come back, it is new.
+    pub fn forget(&mut self, partition: (Topic, u32)) {
+        self.last.remove(&partition);
+    }
 }
 
 #[cfg(test)]

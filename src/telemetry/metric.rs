@@ -167,7 +167,7 @@ metrics! {
     }
     Store {
         STORE_ROWS = "weir_store_rows_total", Counter, ["table"], "Rows stored";
-        STORE_STATEMENT_SECONDS = "weir_store_statement_duration_seconds", Histogram, [], "One statement at the cluster, the first of each batch and of each 64 after it";
+        STORE_STATEMENT_SECONDS = "weir_store_statement_duration_seconds", Histogram, [], "One attempt at a statement at the cluster, whatever came of it; one in 64 is timed";
         STORE_RETRIES = "weir_store_retries_total", Counter, ["code"], "Statements that failed and were tried again";
         STORE_IN_FLIGHT = "weir_store_statements_in_flight", Gauge, [], "Statements under way at the cluster";
     }

@@ -193,7 +193,7 @@ pub fn open_tables(folder: &Path) -> Result<Connection, Unreadable> {
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(Unreadable::sqlite("read the format of weir.db"))?;
-    if found != 1 {
+    if !(1..=2).contains(&found) {
         return Err(Unreadable::Format { path, found });
     }
     Ok(connection)

@@ -88,12 +88,16 @@
     ["longest wait of a record", () => most("weir_lag_wait_seconds"), time, () => [`${count(sum(newest(), "weir_lag_records") || 0)} records wait`]],
     ["commits", () => rate("weir_commits_total"), perSecond, () => {
       const took = quantile(0.99, "weir_commit_duration_seconds");
-      return took === null ? [] : [`p99 ${time(took)}`, `${perSecond(rate("weir_sent_bytes_total") / 1024 || 0)} kB`];
+      return took === null ? [] : [`p99 ${time(took)}`, `${number.format((rate("weir_sent_bytes_total") || 0) / 1024)} kB/s`];
     }],
     ["input refused", () => rate("weir_dead_letters_total") || 0, perSecond, () => [`${count(sum(newest(), "weir_dead_letters_total") || 0)} dead letters`,
       `${count(sum(newest(), "weir_records_discarded_total") || 0)} duplicates`]],
-    ["restarts", () => sum(newest(), "weir_restarts_total") || 0, count, () => labelled("weir_restarts_total", "reason")],
-    ["left out under pressure", () => most("weir_pressure_steps") || 0, count, () => ["attributions, shadows, the model"]],
+    ["restarts", () => sum(newest(), "weir_restarts_total") || 0, count, () => {
+      const reasons = labelled("weir_restarts_total", "reason");
+      return reasons.length ? reasons : ["none since the start"];
+    }],
+    ["left out under pressure", () => most("weir_pressure_steps") || 0, count, () =>
+      [["nothing", "attributions", "attributions, shadows", "attributions, shadows, the model"][most("weir_pressure_steps") || 0]]],
     ["stored", () => rate("weir_store_rows_total"), perSecond, () =>
       labelled("weir_store_rows_total", "table").map((table) => `${table} ${perSecond(rate("weir_store_rows_total", (l) => l.table === table) || 0)}`)],
     ["store behind", () => most("weir_sink_lag_seconds", (l) => l.sink === "store"), time, () =>
@@ -104,7 +108,7 @@
     }],
     ["memory", () => sum(newest(), "weir_process_resident_bytes"), bytes, () => [`${count(sum(newest(), "weir_process_open_files") || 0)} open files`]],
     ["parts not ready", () => samples(newest(), "weir_part_ready").filter(([, value]) => value === 0).length, count, () =>
-      samples(newest(), "weir_part_ready").filter(([, value]) => value === 0).map(([labels]) => labels.part)],
+      [samples(newest(), "weir_part_ready").filter(([, value]) => value === 0).map(([labels]) => labels.part).join(", ") || "all work"]],
   ];
 
   const board = document.getElementById("figures");

@@ -22,7 +22,7 @@ use crate::log::LogError;
 use super::keys;
 
 /// The format of the data folder; raised when an older weir could not read it any more.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Jobs that wait for the writer before the next caller has to wait.
 const QUEUE_MAX: usize = 64;
 /// The longest a caller waits for the writer.
@@ -366,6 +366,11 @@ fn prepare(connection: &Connection, folder: &Path, options: &Options) -> Result<
             connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT"))
         };
         create().map_err(failed)?;
+    }
+    if (1..FORMAT).contains(&found) {
+        // what an older weir lacks is added by whoever uses it; that weir must not come back to it
+        let mark = format!("PRAGMA user_version = {FORMAT}");
+        connection.execute_batch(&mark).map_err(failed)?;
     }
     // also those that an older weir did not know
     for topic in Topic::ALL {

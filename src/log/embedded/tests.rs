@@ -150,7 +150,7 @@ fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
         EmbeddedLog::open(folder.path(), &options()).unwrap_err(),
         EmbeddedLog::open_read_only(folder.path()).unwrap_err(),
     ] {
-        assert!(matches!(refused, LogError::NewerFormat { found: 9, supported: 1, .. }));
+        assert!(matches!(refused, LogError::NewerFormat { found: 9, supported: 2, .. }));
     }
     let missing = EmbeddedLog::open_read_only(&folder.path().join("none")).unwrap_err();
     assert!(missing.to_string().contains("does not exist"), "{missing}");

@@ -54,7 +54,8 @@ impl TopicPlan {
             partitions: if is_copartitioned(topic) { partitions } else { 1 },
             compact: matches!(topic, Topic::Fired | Topic::Control),
             retention,
-            stamped_by_broker: Topic::INPUTS.contains(&topic),
+            // of compacted topics nobody asks when
+            stamped_by_broker: !matches!(topic, Topic::Fired | Topic::Control),
         };
         Topic::ALL.into_iter().map(plan).collect()
     }

@@ -206,6 +206,10 @@ impl<'a> Life<'a> {
     fn hand_over(&mut self, record: Record) -> Result<(), Crash> {
         match Message::read(record) {
             Ok(message) => {
+                let written = message.record.timestamp_ms;
+                for at in &mut self.written {
+                    at.get_or_insert(written);
+                }
                 let (position, bytes) = (message.record.position, message.size());
                 self.ledger.take(position, bytes, self.channels.len());
                 self.channels.send(&Arc::new(message))?;

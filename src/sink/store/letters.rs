@@ -23,6 +23,12 @@ impl Letters {
         }
     }
 
+    /// Forgets what was written up and not posted.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.refusals.clear();
+    }
+
     /// Whether a record may be stored; one that is too large is written up.
     ///
     /// # Errors
@@ -75,7 +81,7 @@ impl Letters {
             let (stage, code) = (FailedStage::Store.name(), code.name());
             counter!(metric::DEAD_LETTERS, "stage" => stage, "code" => code).increment(1);
         }
-        self.records = RecordBatch::default();
+        self.records.clear();
         Ok(())
     }
 }

@@ -173,6 +173,14 @@ pub trait Store: Send + Sync {
     /// When not all of them may have been written.
     fn write(&self, rows: &Arc<Rows>) -> Result<(), StoreError>;
 
+    /// Whether it can be worked with now. [`StoreError::passes`] tells what may be otherwise later.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The largest record it takes, in bytes.
     fn record_bytes_max(&self) -> usize;
 

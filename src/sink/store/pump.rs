@@ -171,6 +171,21 @@ struct Pump<'a> {
     appender: Box<dyn Appender>,
     letters: Letters,
     lag: Lag,
+    /// records of the next chunk: half as many after each write that was not done in time
+    chunk: usize,
+    /// how long the store has been away, and the pause before it is asked again
+    away: Option<(Instant, Duration)>,
+}
+
+/// How a chunk came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    /// durable, its positions committed
+    Done,
+    /// the store is away, and has been waited for
+    Away,
+    /// the store is away and a stop is wanted: the next start stores it
+    Stopped,
 }
 
 impl<'a> Pump<'a> {
@@ -182,6 +197,8 @@ impl<'a> Pump<'a> {
             appender: context.log.appender()?,
             letters: Letters::new(),
             lag: Lag::default(),
+            chunk: limits().sink_batch_records,
+            away: None,
         })
     }
 
@@ -203,7 +220,12 @@ impl<'a> Pump<'a> {
                     let positions = committed(log, &partitions)?;
                     self.consumer.start(&positions)?;
                     self.lag.assigned(&positions);
-                    self.part.ready();
+                    match self.context.store.check() {
+                        Ok(()) => self.part.ready(),
+                        // the sink waits for it when there is something to store
+                        Err(error) if error.passes() => self.part.not_ready(error.to_string()),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Polled::Revoked { partitions, .. } => {
                     records.clear();
@@ -211,9 +233,13 @@ impl<'a> Pump<'a> {
                     self.lag.revoked(&partitions);
                 }
                 Polled::Records => {
-                    for chunk in records.chunks(limits().sink_batch_records) {
-                        if !self.store(chunk)? {
-                            return Ok(());
+                    let mut left = records.as_slice();
+                    while !left.is_empty() {
+                        let (chunk, rest) = left.split_at(left.len().min(self.chunk));
+                        match self.store(chunk)? {
+                            Stored::Done => left = rest,
+                            Stored::Away => {}
+                            Stored::Stopped => return Ok(()),
                         }
                     }
                     records.clear();
@@ -223,18 +249,15 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Stores a chunk and commits its positions. False where a stop is wanted and the store is away.
-    fn store(&mut self, chunk: &[Record]) -> Result<bool, Crash> {
-        if chunk.is_empty() {
-            return Ok(true);
-        }
+    /// Stores a chunk and commits its positions.
+    fn store(&mut self, chunk: &[Record]) -> Result<Stored, Crash> {
         let started = Instant::now();
-        counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(chunk.len() as u64);
         gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(chunk.len() as f64);
         let bytes_max = self.context.store.record_bytes_max();
         let now = Millis(self.context.clock.now_ms());
         let mut rows = Rows::default();
         let mut next: BTreeMap<(Topic, u32), i64> = BTreeMap::new();
+        self.letters.clear();
         for record in chunk {
             if self.letters.pass(record, bytes_max, now)? {
                 add(record, &mut rows)?;
@@ -242,8 +265,11 @@ impl<'a> Pump<'a> {
             let position = record.position;
             next.insert((position.topic, position.partition), position.offset + 1);
         }
-        if !self.write(&Arc::new(rows))? {
-            return Ok(false);
+        self.lag.took(chunk);
+        match self.context.store.write(&Arc::new(rows)) {
+            Ok(()) => self.back(),
+            Err(error) if error.passes() => return self.is_away(&error),
+            Err(error) => return Err(error.into()),
         }
         self.letters.post(self.appender.as_mut())?;
         let positions: Vec<Position> = next
@@ -252,51 +278,39 @@ impl<'a> Pump<'a> {
             .collect();
         self.consumer.commit(&positions)?;
         self.lag.stored(&positions, chunk);
+        count_rows(chunk);
         gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
+        counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(chunk.len() as u64);
         counter!(metric::SINK_SENT, "sink" => SINK).increment(chunk.len() as u64);
         histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
-        Ok(true)
+        Ok(Stored::Done)
     }
 
-    /// Writes rows, however long the store is away. False where a stop is wanted meanwhile: what is
-    /// not stored is stored by the next start.
-    fn write(&mut self, rows: &Arc<Rows>) -> Result<bool, Crash> {
-        let mut pause = limits().store_pause;
-        let mut since: Option<Instant> = None;
-        loop {
-            let error = match self.context.store.write(rows) {
-                Ok(()) => break,
-                Err(error) if error.passes() => error,
-                Err(error) => return Err(error.into()),
-            };
-            counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => error.code()).increment(1);
-            if since.is_none() {
-                tracing::warn!(%error, "the store is away, the sink pauses");
-                self.hold(true);
-            }
-            since.get_or_insert_with(Instant::now);
-            self.part.not_ready(error.to_string());
-            if !self.wait(pause)? {
-                return Ok(false);
-            }
-            pause = (pause * 2).min(limits().store_pause_max);
+    /// A write was not done: waits, ever longer, and makes the next one smaller, so that a store that
+    /// is only slow gets on.
+    fn is_away(&mut self, error: &StoreError) -> Result<Stored, Crash> {
+        counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => error.code()).increment(1);
+        if self.away.is_none() {
+            tracing::warn!(%error, "the store is away, the sink pauses");
+            self.hold(true);
         }
-        for (table, count) in [
-            ("decision", rows.decisions.len()),
-            ("escalation", rows.escalations.len()),
-            ("rollup", rows.rollups.len()),
-            ("delivery", rows.deliveries.len()),
-        ] {
-            if count > 0 {
-                counter!(metric::STORE_ROWS, "table" => table).increment(count as u64);
-            }
+        let (since, pause) = self.away.unwrap_or((Instant::now(), limits().store_pause));
+        self.away = Some((since, (pause * 2).min(limits().store_pause_max)));
+        self.chunk = (self.chunk / 2).max(1);
+        self.part.not_ready(error.to_string());
+        match self.wait(pause)? {
+            true => Ok(Stored::Away),
+            false => Ok(Stored::Stopped),
         }
-        if let Some(since) = since {
+    }
+
+    fn back(&mut self) {
+        self.chunk = (self.chunk * 2).min(limits().sink_batch_records);
+        if let Some((since, _)) = self.away.take() {
             tracing::info!(away = ?since.elapsed(), "the store is back, the sink goes on");
             self.hold(false);
-            self.part.ready();
         }
-        Ok(true)
+        self.part.ready();
     }
 
     /// Waits while the group is told that we live. False where a stop is wanted.
@@ -323,12 +337,27 @@ impl<'a> Pump<'a> {
     }
 }
 
+fn count_rows(records: &[Record]) {
+    for (topic, table) in [
+        (Topic::Decisions, "decision"),
+        (Topic::Escalations, "escalation"),
+        (Topic::Rollups, "rollup"),
+        (Topic::Deliveries, "delivery"),
+    ] {
+        let count = records.iter().filter(|record| record.position.topic == topic).count();
+        if count > 0 {
+            counter!(metric::STORE_ROWS, "table" => table).increment(count as u64);
+        }
+    }
+}
+
 /// How far the sink is behind, over everything it owns.
 #[derive(Default)]
 struct Lag {
     next: BTreeMap<(Topic, u32), i64>,
-    /// when the record stored last was written, by the broker's clock
-    written: Option<Millis>,
+    /// when the record of each partition that was stored last was written, before the first one that
+    /// of the record to be stored
+    written: BTreeMap<(Topic, u32), i64>,
     measured: Option<Instant>,
     backlog: Backlog,
 }
@@ -341,11 +370,30 @@ impl Lag {
 
     fn revoked(&mut self, partitions: &[u32]) {
         self.next.retain(|(_, partition), _| !partitions.contains(partition));
+        self.written.retain(|(_, partition), _| !partitions.contains(partition));
+        for (topic, partition) in
+            TOPICS.into_iter().flat_map(|t| partitions.iter().map(move |p| (t, *p)))
+        {
+            self.backlog.forget((topic, partition));
+        }
+        if self.next.is_empty() {
+            tell_lag(0, 0);
+        }
+    }
+
+    fn took(&mut self, records: &[Record]) {
+        for record in records {
+            let key = (record.position.topic, record.position.partition);
+            self.written.entry(key).or_insert(record.timestamp_ms);
+        }
     }
 
     fn stored(&mut self, positions: &[Position], records: &[Record]) {
         self.assigned(positions);
-        self.written = records.iter().map(|record| Millis(record.timestamp_ms)).max();
+        for record in records {
+            let key = (record.position.topic, record.position.partition);
+            self.written.insert(key, record.timestamp_ms);
+        }
     }
 
     fn owned(&self) -> Vec<(Topic, u32)> {
@@ -359,14 +407,22 @@ impl Lag {
         }
         self.measured = Some(Instant::now());
         let Ok(ends) = log.ends(&self.owned()) else { return };
-        let places = self.next.iter().zip(ends);
-        let behind: i64 =
-            places.map(|((key, next), end)| self.backlog.left(*key, *next, end)).sum();
-        gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(behind as f64);
-        let age = self.written.map_or(0, |written| (clock.now_ms() - written.0).max(0));
-        let seconds = if behind > 0 { age as f64 / 1e3 } else { 0.0 };
-        gauge!(metric::SINK_LAG_SECONDS, "sink" => SINK).set(seconds);
+        let now = clock.now_ms();
+        let (mut records, mut age_ms) = (0, 0);
+        for ((key, next), end) in self.next.iter().zip(ends) {
+            let left = self.backlog.left(*key, *next, end);
+            records += left;
+            if let Some(written) = self.written.get(key).filter(|_| left > 0) {
+                age_ms = age_ms.max(now - written);
+            }
+        }
+        tell_lag(records, age_ms);
     }
+}
+
+fn tell_lag(records: i64, age_ms: i64) {
+    gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(records as f64);
+    gauge!(metric::SINK_LAG_SECONDS, "sink" => SINK).set(age_ms as f64 / 1e3);
 }
 
 fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogError> {

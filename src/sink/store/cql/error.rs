@@ -17,7 +17,8 @@ pub(super) fn failed(
     match error {
         ExecutionError::LastAttemptError(attempt) => attempted(cluster, doing, attempt),
         ExecutionError::PrepareError(error) => unprepared(cluster, doing, error),
-        ExecutionError::BadQuery(_) => refused(doing, error),
+        // no node is in the datacenter that was named
+        ExecutionError::EmptyPlan | ExecutionError::BadQuery(_) => refused(doing, error),
         _ => unreachable(cluster, error),
     }
 }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod};
+use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::{OpenSsl010Config, Session};
@@ -31,8 +33,9 @@ use uuid::Uuid;
 use self::read::{Asker, Asking};
 use self::write::Writer;
 use super::{Counts, DeliveryRow, RollupCount, Rows, Store, StoreError};
-use crate::config::StoreCluster;
+use crate::config::{StoreCluster, limits};
 use crate::event::Millis;
+use crate::telemetry::Clock;
 
 pub use schema::{Migrated, VERSION};
 
@@ -43,6 +46,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub struct CqlStore {
     cluster: StoreCluster,
     runtime: Handle,
+    clock: Clock,
     tables: OnceCell<Tables>,
 }
 
@@ -60,17 +64,11 @@ impl std::fmt::Debug for CqlStore {
 }
 
 impl CqlStore {
-    /// A store that has not been spoken to yet. `runtime` needs tokio's I/O and time.
-    pub fn new(cluster: &StoreCluster, runtime: &Handle) -> CqlStore {
-        CqlStore { cluster: cluster.clone(), runtime: runtime.clone(), tables: OnceCell::new() }
-    }
-
-    /// Connects, if that is not done yet, and sees whether the tables can be worked with.
-    ///
-    /// # Errors
-    /// [`StoreError::Unreachable`] may pass, anything else somebody must mend.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.runtime.block_on(async { self.tables().await.map(drop) })
+    /// A store that has not been spoken to yet. `runtime` needs tokio's I/O and time; `clock` says
+    /// how long a row is still to be kept.
+    pub fn new(cluster: &StoreCluster, runtime: &Handle, clock: Clock) -> CqlStore {
+        let (cluster, runtime) = (cluster.clone(), runtime.clone());
+        CqlStore { cluster, runtime, clock, tables: OnceCell::new() }
     }
 
     /// Makes keyspace and tables where they are not there.
@@ -78,7 +76,8 @@ impl CqlStore {
     /// # Errors
     /// When the cluster cannot or will not.
     pub fn migrate(cluster: &StoreCluster, runtime: &Handle) -> Result<Migrated, StoreError> {
-        runtime.block_on(async { schema::migrate(&connect(cluster).await?, cluster).await })
+        let work = async { schema::migrate(&connect(cluster).await?, cluster).await };
+        runtime.block_on(within(cluster, limits().store_tables_deadline, work))
     }
 
     /// Everything that is wrong with the tables; none is the answer wanted.
@@ -86,7 +85,8 @@ impl CqlStore {
     /// # Errors
     /// When the cluster cannot or will not say.
     pub fn verify(cluster: &StoreCluster, runtime: &Handle) -> Result<Vec<String>, StoreError> {
-        runtime.block_on(async { schema::verify(&connect(cluster).await?, cluster).await })
+        let work = async { schema::verify(&connect(cluster).await?, cluster).await };
+        runtime.block_on(within(cluster, limits().store_tables_deadline, work))
     }
 
     async fn tables(&self) -> Result<&Tables, StoreError> {
@@ -104,11 +104,24 @@ impl CqlStore {
         &self,
         question: impl AsyncFnOnce(Asking<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.runtime.block_on(async {
+        let work = async {
             let Tables { session, asker, .. } = self.tables().await?;
             question(Asking { session, cluster: &self.cluster, asker }).await
-        })
+        };
+        self.runtime.block_on(within(&self.cluster, limits().store_tables_deadline, work))
     }
+}
+
+/// Work at the cluster, and no longer: the driver's own time-outs do not cover all that it waits for.
+async fn within<T>(
+    cluster: &StoreCluster,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+        let reason = format!("not done within {deadline:?}");
+        Err(StoreError::Unreachable { nodes: cluster.nodes.join(","), reason })
+    })
 }
 
 async fn connect(cluster: &StoreCluster) -> Result<Session, StoreError> {
@@ -139,8 +152,18 @@ async fn connect(cluster: &StoreCluster) -> Result<Session, StoreError> {
             doing: "use tls_ca",
             reason: format!("{}: {error}", path.display()),
         };
+        let unread = |error: std::io::Error| StoreError::Refused {
+            doing: "use tls_ca",
+            reason: format!("{}: {error}", path.display()),
+        };
+        // these and no others: the connector would trust the system's as well
+        let mut trusted = X509StoreBuilder::new().map_err(refused)?;
+        let certificates = std::fs::read(path).map_err(unread)?;
+        for certificate in X509::stack_from_pem(&certificates).map_err(refused)? {
+            trusted.add_cert(certificate).map_err(refused)?;
+        }
         let mut tls = SslConnector::builder(SslMethod::tls_client()).map_err(refused)?;
-        tls.set_ca_file(path).map_err(refused)?;
+        tls.set_cert_store(trusted.build());
         builder = builder.tls_context(Some(OpenSsl010Config::new(tls)));
     }
     builder.build().await.map_err(|error| error::unconnected(cluster, &error))
@@ -148,10 +171,16 @@ async fn connect(cluster: &StoreCluster) -> Result<Session, StoreError> {
 
 impl Store for CqlStore {
     fn write(&self, rows: &Arc<Rows>) -> Result<(), StoreError> {
-        self.runtime.block_on(async {
+        let work = async {
             let Tables { session, writer, .. } = self.tables().await?;
-            writer.write(session, &self.cluster, rows).await
-        })
+            writer.write(session, &self.cluster, rows, self.clock.now_ms()).await
+        };
+        self.runtime.block_on(within(&self.cluster, limits().store_write_deadline, work))
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let work = async { self.tables().await.map(drop) };
+        self.runtime.block_on(within(&self.cluster, limits().store_write_deadline, work))
     }
 
     fn record_bytes_max(&self) -> usize {

@@ -53,7 +53,7 @@ impl Asker {
             Ok::<_, StoreError>(prepared)
         };
         Ok(Asker {
-            decision: prepare("record", "decision", "WHERE decision_id = ?").await?,
+            decision: prepare("record, outcome", "decision", "WHERE decision_id = ?").await?,
             days: prepare("day", "account_day", "WHERE tenant = ? AND account_id = ? AND day <= ?")
                 .await?,
             by_account: prepare(
@@ -127,8 +127,13 @@ impl Asking<'_> {
     }
 
     pub(super) async fn decision(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
-        let rows = self.rows::<(Vec<u8>,)>(&self.asker.decision, (id,), 1).await?;
-        Ok(rows.into_iter().next().map(|(record,)| record))
+        Ok(self.decided(id).await?.map(|(record, _)| record))
+    }
+
+    /// A decision's record and outcome.
+    async fn decided(&self, id: Uuid) -> Result<Option<(Vec<u8>, String)>, StoreError> {
+        let rows = self.rows::<(Vec<u8>, String)>(&self.asker.decision, (id,), 1).await?;
+        Ok(rows.into_iter().next())
     }
 
     pub(super) async fn escalation(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
@@ -188,8 +193,16 @@ impl Asking<'_> {
         let mut found: Vec<(i64, Uuid)> =
             buckets.into_iter().flatten().map(|(at, id)| (at.0, id)).collect();
         found.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        found.truncate(limit);
-        self.records(found.into_iter().map(|(_, id)| id).collect()).await
+        let mut records = Vec::new();
+        let decided = stream::iter(found).map(|(_, id)| self.decided(id)).buffered(ASKED_AT_ONCE);
+        let mut decided = std::pin::pin!(decided);
+        while records.len() < limit
+            && let Some(found) = decided.try_next().await?
+        {
+            // one that was decided again, otherwise, leaves its first row behind here
+            records.extend(found.filter(|(_, now)| now == outcome).map(|(record, _)| record));
+        }
+        Ok(records)
     }
 
     pub(super) async fn page(

@@ -243,7 +243,11 @@ pub(super) async fn migrate(
         "INSERT INTO {keyspace}.{VERSION_TABLE} (name, version) VALUES ('weir', {VERSION})"
     ))
     .await?;
-    Ok(migrated)
+    // what was there already may not be what is needed
+    match found(session, cluster).await?.problems(cluster) {
+        problems if problems.is_empty() => Ok(migrated),
+        problems => Err(StoreError::Schema { problems }),
+    }
 }
 
 /// Everything that is wrong with the tables; none is the answer wanted.

@@ -4,7 +4,7 @@
 //! broker's, of the record, never a clock's: a row that is written again after a rewind changes
 //! nothing, and an erase can shadow exactly what came before it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +30,11 @@ use crate::telemetry::metric;
 /// Days of accounts whose index row is known to be there; past that they are forgotten and written
 /// again.
 const KNOWN_DAYS_MAX: usize = 100_000;
+/// How long such a row is taken to be there: somebody may erase it, and it must outlive what it leads
+/// to.
+const DAY_KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// Days that it is kept longer than that.
+const DAY_KEPT_LONGER: u32 = 2;
 /// One in so many statements is timed.
 const TIMED_EVERY: u64 = 64;
 
@@ -43,8 +48,8 @@ pub(super) struct Writer {
     by_queue: PreparedStatement,
     rollup: PreparedStatement,
     delivery: PreparedStatement,
-    /// hashes of accounts and days
-    known_days: Mutex<HashSet<u128>>,
+    /// hashes of accounts and days, and when their index row was written
+    known_days: Mutex<HashMap<u128, Instant>>,
     count: AtomicU64,
 }
 
@@ -78,7 +83,8 @@ impl Writer {
             let marks = vec!["?"; columns.split(',').count()].join(", ");
             let keyspace = &cluster.keyspace;
             let statement = format!(
-                "INSERT INTO {keyspace}.{table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
+                "INSERT INTO {keyspace}.{table} ({columns}) VALUES ({marks}) USING TIMESTAMP ? \
+                 AND TTL ?"
             );
             let prepared = session.prepare(statement).await;
             let mut prepared =
@@ -131,6 +137,7 @@ impl Writer {
         session: &Session,
         cluster: &StoreCluster,
         rows: &Rows,
+        now_ms: i64,
     ) -> Result<(), StoreError> {
         let (inserts, new_days) = self.inserts(rows);
         let under_way = gauge!(metric::STORE_IN_FLIGHT);
@@ -139,7 +146,8 @@ impl Writer {
                 let under_way = under_way.clone();
                 async move {
                     under_way.increment(1);
-                    let done = self.insert(session, cluster, insert).await;
+                    let done =
+                        self.insert(&Run { session, cluster, writer: self, now_ms }, insert).await;
                     under_way.decrement(1);
                     done
                 }
@@ -163,7 +171,8 @@ impl Writer {
                 inserts.push(Insert::ByAccount(row));
                 inserts.push(Insert::ByOutcome(row));
                 let day = day_hash(row);
-                if !known.contains(&day) && new_days.insert(day) {
+                let is_known = known.get(&day).is_some_and(|at| at.elapsed() < DAY_KNOWN_FOR);
+                if !is_known && new_days.insert(day) {
                     inserts.push(Insert::AccountDay(row));
                 }
             }
@@ -182,16 +191,26 @@ impl Writer {
         if known.len() + new_days.len() > KNOWN_DAYS_MAX {
             known.clear();
         }
-        known.extend(new_days.into_iter().take(KNOWN_DAYS_MAX));
+        let now = Instant::now();
+        known.extend(new_days.into_iter().take(KNOWN_DAYS_MAX).map(|day| (day, now)));
     }
 
-    async fn insert(
-        &self,
-        session: &Session,
-        cluster: &StoreCluster,
-        insert: &Insert<'_>,
-    ) -> Result<(), StoreError> {
-        let run = Run { session, cluster, writer: self };
+    async fn insert(&self, run: &Run<'_>, insert: &Insert<'_>) -> Result<(), StoreError> {
+        let ttl = &run.cluster.ttl;
+        let (written_at, days) = match insert {
+            Insert::Decision(row) | Insert::ByAccount(row) | Insert::ByOutcome(row) => {
+                (row.written_at, ttl.decisions)
+            }
+            // longer than what it leads to
+            Insert::AccountDay(row) => (row.written_at, ttl.decisions + DAY_KEPT_LONGER),
+            Insert::Escalation(row) | Insert::ByQueue(row) => (row.written_at, ttl.escalations),
+            Insert::Rollup(rolled) => (rolled.first.written_at, ttl.rollups),
+            Insert::Delivery(row) => (row.updated_at, ttl.deliveries),
+        };
+        let Some(left) = seconds_left(written_at, days, run.now_ms) else {
+            // its time was up before it came: it would be gone, had it come in time
+            return Ok(());
+        };
         match insert {
             Insert::Decision(row) => {
                 let values = (
@@ -204,6 +223,7 @@ impl Writer {
                     time(row.decided_at),
                     row.record.as_slice(),
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.decision, &values).await
             }
@@ -217,6 +237,7 @@ impl Writer {
                     row.kind,
                     row.outcome,
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.by_account, &values).await
             }
@@ -226,6 +247,7 @@ impl Writer {
                     row.account_id.as_str(),
                     day(row.event_time),
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.account_day, &values).await
             }
@@ -240,6 +262,7 @@ impl Writer {
                     row.account_id.as_str(),
                     row.kind,
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.by_outcome, &values).await
             }
@@ -254,6 +277,7 @@ impl Writer {
                     time(row.created_at),
                     row.record.as_slice(),
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.escalation, &values).await
             }
@@ -267,6 +291,7 @@ impl Writer {
                     row.priority,
                     row.account_id.as_str(),
                     micros(row.written_at),
+                    left,
                 );
                 run.statement(&self.by_queue, &values).await
             }
@@ -281,6 +306,7 @@ impl Writer {
                     outcomes,
                     rules,
                     micros(first.written_at),
+                    left,
                 );
                 run.statement(&self.rollup, &values).await
             }
@@ -293,6 +319,7 @@ impl Writer {
                     time(row.updated_at),
                     row.detail.as_str(),
                     micros(row.updated_at),
+                    left,
                 );
                 run.statement(&self.delivery, &values).await
             }
@@ -300,11 +327,21 @@ impl Writer {
     }
 }
 
+/// How long a row is still to be kept: it goes when it would have gone, had it been written once and
+/// in time. `None`: that is over.
+fn seconds_left(written_at: Millis, days: u32, now_ms: i64) -> Option<i32> {
+    let until = written_at.0.saturating_add(i64::from(days) * DAY_MS);
+    let seconds = until.saturating_sub(now_ms) / 1_000;
+    // a record from the future is kept no longer than one of now
+    i32::try_from(seconds.min(i64::from(days) * DAY_MS / 1_000)).ok().filter(|left| *left > 0)
+}
+
 /// Runs statements.
 struct Run<'a> {
     session: &'a Session,
     cluster: &'a StoreCluster,
     writer: &'a Writer,
+    now_ms: i64,
 }
 
 impl Run<'_> {
@@ -322,14 +359,13 @@ impl Run<'_> {
         let mut attempt = 1;
         loop {
             let began = is_timed.then(Instant::now);
-            let error = match self.session.execute_unpaged(statement, values).await {
-                Ok(_) => {
-                    if let Some(began) = began {
-                        let seconds = began.elapsed().as_secs_f64();
-                        histogram!(metric::STORE_STATEMENT_SECONDS).record(seconds);
-                    }
-                    return Ok(());
-                }
+            let done = self.session.execute_unpaged(statement, values).await;
+            if let Some(began) = began {
+                let seconds = began.elapsed().as_secs_f64();
+                histogram!(metric::STORE_STATEMENT_SECONDS).record(seconds);
+            }
+            let error = match done {
+                Ok(_) => return Ok(()),
                 Err(error) => failed(self.cluster, "store rows", &error),
             };
             if !error.passes() || attempt == limits.store_attempts_max {
