@@ -1,5 +1,5 @@
-//! Bare loops of librdkafka and of the CQL driver: the floors that weir's speed is measured against, with what a measurement
-//! needs beside it. It shares no code with weir.
+//! Bare loops of librdkafka and of the CQL driver: the floors that weir's speed is measured against,
+//! with what a measurement needs beside them. They share no code with weir.
 //!
 //! ```text
 //!  record ─► tape ─► load ─► input topics ─► loop (or weir) ─► decisions

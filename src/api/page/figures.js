@@ -140,7 +140,8 @@
       const now = read();
       card.value.textContent = now === null ? "–" : write(now);
       card.hint.textContent = below().join(" · ");
-      card.points = [...card.points, now || 0].slice(-KEPT);
+      // what is not known yet is no point
+      if (now !== null) card.points = [...card.points, now].slice(-KEPT);
       const top = Math.max(...card.points, 1e-9);
       const x = (at) => ((at + KEPT - card.points.length) * 240) / (KEPT - 1);
       card.path.setAttribute("d", card.points.map((y, at) => `${at ? "L" : "M"}${x(at).toFixed(1)} ${(46 - (y / top) * 44).toFixed(1)}`).join(""));

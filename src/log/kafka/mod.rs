@@ -314,7 +314,9 @@ impl Log for KafkaLog {
         let ends = self.ends(&wanted)?;
         for (next, end) in next.into_iter().zip(ends).filter(|(next, end)| next.offset < *end) {
             let mut records = Vec::new();
-            self.look(|reader| reader.read(next, end, 1, &mut records))?;
+            // whoever asks wants to end soon
+            let wait = limits().kafka_request_deadline;
+            self.look(|reader| reader.read_within(wait, next, end, 1, &mut records))?;
             if !records.is_empty() {
                 return Ok(false);
             }

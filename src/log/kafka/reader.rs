@@ -83,11 +83,25 @@ impl Reader for KafkaReader {
         bytes_max: usize,
         into: &mut Vec<Record>,
     ) -> Result<i64, LogError> {
+        self.read_within(limits().kafka_read_deadline, from, to, bytes_max, into)
+    }
+}
+
+impl KafkaReader {
+    /// The same with a deadline of its own.
+    pub(super) fn read_within(
+        &mut self,
+        wait: Duration,
+        from: Position,
+        to: i64,
+        bytes_max: usize,
+        into: &mut Vec<Record>,
+    ) -> Result<i64, LogError> {
         if from.offset >= to {
             return Ok(from.offset);
         }
         self.seek(from)?;
-        let deadline = Instant::now() + limits().kafka_read_deadline;
+        let deadline = Instant::now() + wait;
         let (mut next, mut bytes) = (from.offset, 0);
         while next < to && bytes < bytes_max {
             match self.consumer.poll(STEP) {
@@ -120,10 +134,7 @@ impl Reader for KafkaReader {
                     let told = self.consumer.context().talk.last_error(Duration::from_secs(10));
                     return Err(match told {
                         Some(reason) => LogError::Kafka { doing: "read a partition", reason },
-                        None => LogError::Timeout {
-                            doing: "reading a partition",
-                            after: limits().kafka_read_deadline,
-                        },
+                        None => LogError::Timeout { doing: "reading a partition", after: wait },
                     });
                 }
                 None => {}

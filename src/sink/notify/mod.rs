@@ -42,6 +42,8 @@ mod tests;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::runtime::Handle;
+
 use self::attempt::Endpoint;
 use self::backoff::Backoff;
 use self::channels::Target;
@@ -50,7 +52,6 @@ use crate::config::Webhook;
 use crate::event::Topic;
 use crate::log::{Log, LogError, Restarts};
 use crate::telemetry::{Clock, Health, Part, Stop};
-use tokio::runtime::Handle;
 
 /// Name of the sink's consumer group.
 pub const GROUP: &str = "weir.notify";
