@@ -100,7 +100,7 @@ def prove(args, work):
     given = Input(args.data_sets, work)
     given.prepare(most=700_000)
     options = Options(seed=int(os.environ.get("SEED", 1)), verify=int(os.environ.get("VERIFY", 50_000)), quick=args.quick,
-                      kills=args.kills or (3 if args.quick else 10), seconds=args.seconds or (12 if args.quick else 25),
+                      kills=args.kills or (3 if args.quick else 10), seconds=args.seconds or ((4 if args.store else 12) if args.quick else 25),
                       store=args.store)
     kills = options.kills
     rows, holds, began = [], True, time.monotonic()

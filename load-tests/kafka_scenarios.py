@@ -419,7 +419,7 @@ def store_edges(world, options):
     weir = world.weir()
     load = world.load(options.seconds)
     world.probe.first_new(weir.started_ms, 30, weir.alive)
-    away, kills, port, times = 30, 5, world.stub_port, []
+    away, kills, port, times = 10 if options.quick else 30, 5, world.stub_port, []
 
     def restart():
         weir.alive()
