@@ -29,12 +29,10 @@ import os
 import random
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -45,7 +43,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 import kafka_lib  # noqa: E402
-from kafka_lib import CHILDREN, PARTITIONS, Failed, Load, World, must, say, until  # noqa: E402
+from kafka_lib import CHILDREN, PARTITIONS, Failed, Load, World, concluded, must, say, until  # noqa: E402
 from kafka_scenarios import stop_in_transaction  # noqa: E402
 
 ROOT = kafka_lib.ROOT
@@ -502,10 +500,6 @@ def prove(args, work):
     return 1 if problems else 0
 
 
-class Stopped(BaseException):
-    """A signal asked us to end."""
-
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weir", type=Path, default=Path("target/release/weir"), metavar="FILE",
@@ -528,35 +522,19 @@ def arguments():
     return args
 
 
+def proved(args, work):
+    since = time.monotonic()
+    code = prove(args, work)
+    say(f"{'dashboards, alerts and rules hold' if code == 0 else 'NOT PROVED'} ({time.monotonic() - since:.0f} s)")
+    return code
+
+
 def main():
     args = arguments()
     # where kafka_lib's processes look for weir
     kafka_lib.BIN = args.weir.parent
 
-    def stop(number, _frame):
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    os.chdir(ROOT)
-    work = Path(tempfile.mkdtemp(prefix="weir-dashboards."))
-    code, since = 1, time.monotonic()
-    try:
-        code = prove(args, work)
-        say(f"{'dashboards, alerts and rules hold' if code == 0 else 'NOT PROVED'} ({time.monotonic() - since:.0f} s)")
-    except (Failed, OSError) as error:
-        say(f"FAILED: {error}")
-    except Stopped as stopped:
-        code = 128 + stopped.args[0]
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        CHILDREN.close(final=True)
-        if code == 0 and not args.keep:
-            shutil.rmtree(work, ignore_errors=True)
-        else:
-            say(f"kept: {work}")
-    return code
+    return concluded(proved, args, "weir-dashboards", args.keep)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ library is used.
 """
 
 import ctypes
-import json
 import os
 import re
 import shutil
 import signal
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -92,6 +92,40 @@ class Children:
 
 
 CHILDREN = Children()
+
+
+class Stopped(BaseException):
+    """A signal asked us to end."""
+
+
+def concluded(prove, args, prefix, keep=False):
+    """The exit code of `prove(args, work)` in a folder of its own: nothing that was started outlives it,
+    whatever ends it, and the folder is kept if it fails."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number, _frame):
+        raise Stopped(number)
+
+    for number in signals:
+        signal.signal(number, stop)
+    os.chdir(ROOT)
+    work = Path(tempfile.mkdtemp(prefix=f"{prefix}."))
+    code = 1
+    try:
+        code = prove(args, work)
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        say(f"FAILED: {error}")
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]
+    finally:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        CHILDREN.close(final=True)
+        if code == 0 and not keep:
+            shutil.rmtree(work, ignore_errors=True)
+        else:
+            say(f"kept: {work}")
+    return code
 
 
 def command(words, env=None, patience_s=PATIENCE_S, log=None):

@@ -13,25 +13,18 @@ are decided again. Exit code 0 only if everything holds.
 
 import argparse
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from kafka_lib import CHILDREN, Failed, Input, ROOT, World, broker_session_s, say
+from kafka_lib import Failed, Input, ROOT, World, broker_session_s, concluded, say
 from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, STORE_SCENARIOS, seconds_of
 
 ALL = SCENARIOS | STORE_SCENARIOS
 
 # of the consumer protocol: each costs the dead member's session
 SLOW_KILLS = 2
-
-
-class Stopped(BaseException):
-    """A signal asked us to end."""
 
 
 def arguments():
@@ -132,29 +125,7 @@ def main():
         wanted = ["--kafka", "--cassandra"] if args.store else ["--kafka"]
         os.execv(services, [str(services), "run", *wanted, "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
 
-    def stop(number, _frame):
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    os.chdir(ROOT)
-    work = Path(tempfile.mkdtemp(prefix="weir-proof."))
-    code = 1
-    try:
-        code = prove(args, work)
-    except Failed as error:
-        say(f"FAILED: {error}")
-    except Stopped as stopped:
-        code = 128 + stopped.args[0]
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        CHILDREN.close(final=True)
-        if code == 0 and not args.keep:
-            shutil.rmtree(work, ignore_errors=True)
-        else:
-            say(f"kept: {work}")
-    return code
+    return concluded(prove, args, "weir-proof", args.keep)
 
 
 if __name__ == "__main__":

@@ -21,26 +21,23 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, concluded
+
 PATIENCE_S = 900
 ALIVE_S = 0.2
 
 
-class Failed(Exception):
-    """A message for the person at the terminal."""
-
-
-def run(words, **options):
-    done = subprocess.run(list(map(str, words)), cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S, **options)
-    if done.returncode:
-        raise Failed(f"{Path(str(words[0])).name} {words[1]} ended with {done.returncode}")
-    return done.stdout
+def run(words):
+    """What a program says on its standard output."""
+    process = CHILDREN.start(words, stdout=subprocess.PIPE)
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    if process.returncode:
+        raise Failed(f"{Path(str(words[0])).name} {words[1]} ended with {process.returncode}")
+    return out.decode()
 
 
 def topology(work, name, prefix, keyspace, in_flight):
@@ -80,7 +77,7 @@ class Bench:
         return f"bench{os.getpid()}_{self.number}"
 
     def weir(self, *words):
-        return [TARGET / "weir", "--log", "warn", *words]
+        return [BIN / "weir", "--log", "warn", *words]
 
     def sink(self):
         """Decisions a second into the tables, and what its statements took."""
@@ -93,22 +90,17 @@ class Bench:
         run(self.weir("store", "migrate", "--topology", folder))
         port = 20_000 + os.getpid() % 10_000
         began, last = time.monotonic(), None
-        process = subprocess.Popen(list(map(str, self.weir("run", "--roles", "store,api", "--listen", f"127.0.0.1:{port}", "--until-end",
-                                                           "--topology", folder, "--data", self.work / keyspace))), cwd=ROOT)
-        try:
-            while process.poll() is None:
-                if time.monotonic() - began > PATIENCE_S:
-                    raise Failed("the sink did not come to the end")
-                last = scrape(port) or last
-                time.sleep(ALIVE_S)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        process = CHILDREN.start(self.weir("run", "--roles", "store,api", "--listen", f"127.0.0.1:{port}", "--until-end",
+                                           "--topology", folder, "--data", data))
+        while process.poll() is None:
+            if time.monotonic() - began > PATIENCE_S:
+                raise Failed("the sink did not come to the end")
+            last = scrape(port) or last
+            time.sleep(ALIVE_S)
         seconds = time.monotonic() - began
         if process.returncode:
             raise Failed(f"the sink ended with {process.returncode}")
-        run([TARGET / "weir-floor", "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--delete"])
+        run([BIN / "weir-floor", "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--delete"])
         stored = re.search(r'weir_store_rows_total\{table="decision"\} (\d+)', last or "")
         if not stored or int(stored[1]) < self.args.decisions * 0.5:
             raise Failed(f"only {stored and stored[1]} decisions were seen being stored")
@@ -118,7 +110,7 @@ class Bench:
         keyspace = self.keyspace()
         folder = topology(self.work, keyspace, self.prefix, keyspace, self.args.in_flight)
         run(self.weir("store", "migrate", "--topology", folder))
-        text = run([TARGET / "weir-floor", "--json", "store", "--keyspace", keyspace, "--decisions", self.args.decisions, "--bytes",
+        text = run([BIN / "weir-floor", "--json", "store", "--keyspace", keyspace, "--decisions", self.args.decisions, "--bytes",
                     self.args.bytes, "--in-flight", self.args.in_flight])
         found = json.loads(text)
         return {"rate": found["decisions_per_second"], "p50": found["p50_ms"], "p99": found["p99_ms"]}
@@ -135,6 +127,23 @@ def show(what, runs):
           f"{middle(runs, 'p99'):>10.1f}", flush=True)
 
 
+def prove(args, work):
+    bench = Bench(args, work)
+    loops, sinks = [], []
+    # the cluster compiles while it is young: a round that is not counted
+    bench.floor()
+    for _ in range(args.pairs):
+        loops.append(bench.floor())
+        sinks.append(bench.sink())
+    print(f"\ninto the store, {args.decisions:,} decisions, {args.in_flight} statements under way; medians of {args.pairs} runs")
+    print(f"{'':26}{'decisions/s':>12}{'from':>10}{'to':>10}{'p50 ms':>10}{'p99 ms':>10}")
+    show("bare driver loop", loops)
+    show("weir's store sink", sinks)
+    print("(of weir the upper end of the bucket that the quantile is in)")
+    print(f"\nstore, ratio to the bare loop: {middle(sinks, 'rate') / middle(loops, 'rate'):.2f}")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=40_000)
@@ -145,29 +154,11 @@ def main():
     args = parser.parse_args()
     for name in ("WEIR_TEST_BROKERS", "WEIR_TEST_CQL"):
         if name not in os.environ:
-            raise Failed(f"{name} is not set: call it inside scripts/services run --kafka --cassandra")
+            parser.error(f"{name} is not set: call it inside scripts/services run --kafka --cassandra")
     if not args.no_build:
         subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
-    with tempfile.TemporaryDirectory(prefix="weir-store-bench.") as work:
-        bench = Bench(args, Path(work))
-        loops, sinks = [], []
-        # the cluster compiles while it is young: a round that is not counted
-        bench.floor()
-        for _ in range(args.pairs):
-            loops.append(bench.floor())
-            sinks.append(bench.sink())
-        print(f"\ninto the store, {args.decisions:,} decisions, {args.in_flight} statements under way; medians of {args.pairs} runs")
-        print(f"{'':26}{'decisions/s':>12}{'from':>10}{'to':>10}{'p50 ms':>10}{'p99 ms':>10}")
-        show("bare driver loop", loops)
-        show("weir's store sink", sinks)
-        print("(of weir the upper end of the bucket that the quantile is in)")
-        print(f"\nstore, ratio to the bare loop: {middle(sinks, 'rate') / middle(loops, 'rate'):.2f}")
-    return 0
+    return concluded(prove, args, "weir-store-bench")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failed, subprocess.SubprocessError, OSError) as error:
-        print(f"store_bench: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(main())

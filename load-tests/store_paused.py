@@ -18,12 +18,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-from store_bench import Failed, PATIENCE_S, ROOT, TARGET, run, scrape, topology
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, cassandra, concluded
+from store_bench import PATIENCE_S, run, scrape, topology
 
 
 class Watch(threading.Thread):
@@ -54,13 +54,9 @@ class Watch(threading.Thread):
 
 
 def latency(prefix, tape, rate, seconds):
-    text = run([TARGET / "weir-floor", "--json", "latency", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--file", tape,
+    text = run([BIN / "weir-floor", "--json", "latency", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--file", tape,
                 "--rate", rate, "--seconds", seconds, "--warmup", 5])
     return json.loads(text)
-
-
-def services(verb):
-    run(["scripts/services", "store", verb])
 
 
 def line(what, found):
@@ -69,9 +65,9 @@ def line(what, found):
 
 def prove(args, work):
     prefix = f"paused{os.getpid()}."
-    floor = [TARGET / "weir-floor", "--json"]
+    floor = [BIN / "weir-floor", "--json"]
     folder = topology(work, "paused", prefix, f"paused{os.getpid()}", 256)
-    weir = [TARGET / "weir", "--log", "warn"]
+    weir = [BIN / "weir", "--log", "warn"]
     port = 20_000 + os.getpid() % 10_000
     seed = f"seed{prefix}"
     tape = work / "tape"
@@ -82,8 +78,8 @@ def prove(args, work):
     run([*floor, "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", seed, "--delete"])
     run([*weir, "topics", "create", "--topology", folder, "--partitions", 4])
     run([*weir, "store", "migrate", "--topology", folder])
-    process = subprocess.Popen(list(map(str, [*weir, "run", "--roles", "score,store,api", "--listen", f"127.0.0.1:{port}", "--topology", folder,
-                                              "--data", work / "data"])), cwd=ROOT)
+    process = CHILDREN.start([*weir, "run", "--roles", "score,store,api", "--listen", f"127.0.0.1:{port}", "--topology", folder, "--data",
+                              work / "data"])
     watch = Watch(process.pid, port)
     watch.start()
     try:
@@ -91,12 +87,12 @@ def prove(args, work):
         print(f"{args.rate:,}/s{'':22}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'max':>9}{'missing':>9}", flush=True)
         beside = latency(prefix, tape, args.rate, 60)
         line("store at work", beside)
-        services("pause")
+        cassandra("pause")
         paused = time.monotonic()
         try:
             still = latency(prefix, tape, args.rate, args.minutes * 60)
         finally:
-            services("resume")
+            cassandra("resume")
         resumed = time.monotonic()
         line("store stands still", still)
         behind = watch.lag() or 0
@@ -124,9 +120,7 @@ def prove(args, work):
             raise Failed(f"weir ended with {process.returncode}")
     finally:
         watch.stopped = True
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        CHILDREN.close()
         run([*floor, "topics", "--brokers", os.environ["WEIR_TEST_BROKERS"], "--prefix", prefix, "--delete"])
     if beside["missing"] + still["missing"] + after["missing"]:
         raise Failed("decisions were not seen")
@@ -134,6 +128,8 @@ def prove(args, work):
         raise Failed(f"p99 is {still['p99_ms']:.1f} ms while the store stands still, expected at most {beside['p99_ms'] * 1.5:.1f}")
     if high > base * 1.1 or low < base * 0.9:
         raise Failed(f"memory is not flat: {low:.1f} to {high:.1f} MB, expected {base:.1f} MB within 10 %")
+    print("holds: nobody but the store's own readers noticed")
+    return 0
 
 
 def main():
@@ -148,15 +144,8 @@ def main():
         os.environ["WEIR_BUILT"] = "1"
         door = str(ROOT / "scripts" / "services")
         os.execv(door, [door, "run", "--kafka", "--cassandra", "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
-    with tempfile.TemporaryDirectory(prefix="weir-paused.") as work:
-        prove(args, Path(work))
-    print("holds: nobody but the store's own readers noticed")
-    return 0
+    return concluded(prove, args, "weir-paused")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failed, subprocess.SubprocessError, OSError) as error:
-        print(f"store_paused: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(main())

@@ -48,21 +48,35 @@ fn cluster() -> Option<StoreCluster> {
         return None;
     };
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Some(StoreCluster {
-        nodes: vec![nodes],
-        keyspace: format!("t{}_{number}", std::process::id()),
+    let mut cluster = cluster_at(nodes, format!("t{}_{number}", std::process::id()));
+    cluster.login = Some(Login {
+        username: std::env::var("WEIR_TEST_CQL_USERNAME").unwrap(),
+        password: Secret::new(std::env::var("WEIR_TEST_CQL_PASSWORD").unwrap()),
+    });
+    Some(cluster)
+}
+
+/// A cluster where nobody listens: at a port that was free a moment ago.
+fn absent() -> StoreCluster {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut cluster = cluster_at(free.to_string(), "weir".into());
+    cluster.timeout = Duration::from_secs(2);
+    cluster
+}
+
+fn cluster_at(node: String, keyspace: String) -> StoreCluster {
+    StoreCluster {
+        nodes: vec![node],
+        keyspace,
         datacenter: None,
         replication: 1,
-        login: Some(Login {
-            username: std::env::var("WEIR_TEST_CQL_USERNAME").unwrap(),
-            password: Secret::new(std::env::var("WEIR_TEST_CQL_PASSWORD").unwrap()),
-        }),
+        login: None,
         tls_ca: None,
         timeout: Duration::from_secs(10),
         in_flight: 64,
         record_bytes_max: 1 << 20,
         ttl: Ttl { decisions: 400, escalations: 400, rollups: 90, deliveries: 400 },
-    })
+    }
 }
 
 /// Runs a test on both implementations.
@@ -423,24 +437,11 @@ fn who_may_not_in_is_told_so_and_never_with_the_password() {
 #[test]
 fn a_store_that_is_not_there_may_come_yet() {
     let runtime = runtime();
-    // nobody listens at a port that was free a moment ago
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let absent = StoreCluster {
-        nodes: vec![free.to_string()],
-        keyspace: "weir".into(),
-        datacenter: None,
-        replication: 1,
-        login: None,
-        tls_ca: None,
-        timeout: Duration::from_secs(2),
-        in_flight: 4,
-        record_bytes_max: 1 << 20,
-        ttl: Ttl { decisions: 1, escalations: 1, rollups: 1, deliveries: 1 },
-    };
+    let absent = absent();
     let began = Instant::now();
     let error = CqlStore::new(&absent, runtime.handle(), Clock::fixed(T0)).check().unwrap_err();
     assert!(error.passes(), "{error:?}");
-    assert!(error.to_string().contains(&free.to_string()), "{error}");
+    assert!(error.to_string().contains(&absent.nodes[0]), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
@@ -541,17 +542,22 @@ fn sink(log: &EmbeddedLog, store: Arc<dyn Store>) -> (StoreSink, Stop, Health) {
     (StoreSink::start(context, &health).unwrap(), stop, health)
 }
 
-#[test]
-fn the_sink_waits_for_a_store_that_is_away_commits_nothing_and_goes_on() {
-    let Some(mut cluster) = cluster() else { return };
-    let runtime = runtime();
+/// A store with its tables, behind a wire that can be cut.
+fn wired(mut cluster: StoreCluster, timeout: Duration, runtime: &Runtime) -> (Wire, Arc<CqlStore>) {
     CqlStore::migrate(&cluster, runtime.handle()).unwrap();
     let wire = Wire::to(cluster.nodes[0].clone());
     cluster.nodes = vec![format!("127.0.0.1:{}", wire.port)];
-    cluster.timeout = Duration::from_secs(2);
+    cluster.timeout = timeout;
+    (wire, Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0))))
+}
+
+#[test]
+fn the_sink_waits_for_a_store_that_is_away_commits_nothing_and_goes_on() {
+    let Some(cluster) = cluster() else { return };
+    let runtime = runtime();
+    let (wire, store) = wired(cluster, Duration::from_secs(2), &runtime);
     let folder = tempfile::tempdir().unwrap();
     let log = open(&folder);
-    let store = Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
     let (sink, stop, health) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
     append_deliveries(&log, 0, 500, "");
     until("the first are stored", || StoreSink::caught_up(&log).unwrap());
@@ -579,16 +585,12 @@ fn the_sink_waits_for_a_store_that_is_away_commits_nothing_and_goes_on() {
 
 #[test]
 fn a_store_that_hangs_holds_up_no_stop_and_gets_the_rest_later() {
-    let Some(mut cluster) = cluster() else { return };
+    let Some(cluster) = cluster() else { return };
     let runtime = runtime();
-    CqlStore::migrate(&cluster, runtime.handle()).unwrap();
-    let wire = Wire::to(cluster.nodes[0].clone());
-    cluster.nodes = vec![format!("127.0.0.1:{}", wire.port)];
-    // longer than a write may take as a whole
-    cluster.timeout = Duration::from_secs(60);
+    // its time-out is longer than a write may take as a whole
+    let (wire, store) = wired(cluster, Duration::from_secs(60), &runtime);
     let folder = tempfile::tempdir().unwrap();
     let log = open(&folder);
-    let store = Arc::new(CqlStore::new(&cluster, runtime.handle(), Clock::fixed(T0)));
     let (first, stop, _) = sink(&log, Arc::clone(&store) as Arc<dyn Store>);
     append_deliveries(&log, 0, 100, "");
     until("the first are stored", || StoreSink::caught_up(&log).unwrap());
@@ -742,23 +744,11 @@ fn the_command_line_makes_checks_and_refuses_tables() {
 
 #[test]
 fn weir_starts_without_its_store_and_says_what_it_waits_for() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let cluster = StoreCluster {
-        nodes: vec![free.to_string()],
-        keyspace: "weir".into(),
-        datacenter: None,
-        replication: 1,
-        login: None,
-        tls_ca: None,
-        timeout: Duration::from_secs(2),
-        in_flight: 4,
-        record_bytes_max: 1 << 20,
-        ttl: Ttl { decisions: 1, escalations: 1, rollups: 1, deliveries: 1 },
-    };
+    let cluster = absent();
     let folder = topology(&cluster);
     let (code, said) = weir(&folder, &["store", "verify"]);
     assert_eq!(code, Some(9), "{said}");
-    assert!(said.contains(&format!("store at {free} does not answer")), "{said}");
+    assert!(said.contains(&format!("store at {} does not answer", cluster.nodes[0])), "{said}");
 
     let log = folder.path().join("log");
     let mut running = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Refusal, contains_card_number, redact};
-use crate::event::{DeadLetter, Millis};
-use crate::log::Record;
+use super::{Contract, EncodeError, Encoder, Refusal, contains_card_number, redact};
+use crate::event::{DeadLetter, Millis, Topic};
+use crate::log::{Record, RecordBatch};
 
 /// Bytes of a payload that a dead letter carries along; a larger one is read at its source.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
@@ -17,6 +17,27 @@ const HEADERS_MAX: usize = 32;
 const HEADER_CHARS_MAX: usize = 1_024;
 /// Bytes of a key that a dead letter carries along.
 const KEY_CHARS_MAX: usize = 600;
+
+impl Encoder {
+    /// Adds the dead letter of a record, beside its cause: in the partition of the same number, with
+    /// the record's place as its key.
+    ///
+    /// # Errors
+    /// When it does not fit its contract: a defect.
+    pub fn add_dead_letter(
+        &mut self,
+        record: &Record,
+        refusal: &Refusal,
+        now: Millis,
+        into: &mut RecordBatch,
+    ) -> Result<(), EncodeError> {
+        let letter = dead_letter(record, refusal, now);
+        let (partition, key) = (record.position.partition, record.position.to_string());
+        into.push_with(Topic::DeadLetters, partition, now.0, key.as_bytes(), |out| {
+            self.encode(Contract::DeadLetter, &letter, out)
+        })
+    }
+}
 
 /// The dead letter of a record.
 pub fn dead_letter(record: &Record, refusal: &Refusal, now: Millis) -> DeadLetter {

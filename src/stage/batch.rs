@@ -39,7 +39,7 @@ pub struct Batch {
 pub struct Sample {
     kept: Vec<i64>,
     seen: usize,
-    /// every so manieth is kept, as a power of two
+    /// one in so many is kept, a power of two
     spacing: u32,
 }
 

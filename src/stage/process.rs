@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use crate::codec::{
     Contract, DecodeError, Decoder, EncodeError, Encoder, OwnError, Refusal, RegistryError,
-    TouchEncoder, dead_letter, decode_own,
+    TouchEncoder, decode_own,
 };
 use crate::event::{
     Code, Escalation, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic, TouchEvent,
@@ -276,14 +276,8 @@ impl Processor {
         now: Millis,
         batch: &mut Batch,
     ) -> Result<(), EncodeError> {
-        let letter = dead_letter(record, refusal, now);
-        let key = record.position.to_string();
-        let partition = record.position.partition;
-        let encoder = &mut self.encoder;
         batch.refused(refusal.stage, refusal.code);
-        batch.records.push_with(Topic::DeadLetters, partition, now.0, key.as_bytes(), |out| {
-            encoder.encode(Contract::DeadLetter, &letter, out)
-        })
+        self.encoder.add_dead_letter(record, refusal, now, &mut batch.records)
     }
 }
 

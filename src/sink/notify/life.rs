@@ -15,7 +15,7 @@ use super::channels::{Channels, Lost, Target};
 use super::ledger::{Ledger, WINDOW_RECORDS};
 use super::message::{Message, Unread, refusal};
 use super::{GROUP, NotifyContext, Status};
-use crate::codec::{Contract, EncodeError, Encoder, Refusal, RegistryError, dead_letter};
+use crate::codec::{Contract, EncodeError, Encoder, Refusal, RegistryError};
 use crate::config::limits;
 use crate::event::{Code, Delivery, FailedStage, Millis, Position, Text, Topic};
 use crate::log::{Appender, Backlog, Consumer, LogError, Member, Polled, Record, RecordBatch};
@@ -276,12 +276,7 @@ impl<'a> Life<'a> {
                 }
             };
             if let Some(refusal) = refusal {
-                let letter = dead_letter(record, &refusal, Millis(now));
-                let (partition, key) = (record.position.partition, record.position.to_string());
-                let encoder = &mut self.encoder;
-                records.push_with(Topic::DeadLetters, partition, now, key.as_bytes(), |out| {
-                    encoder.encode(Contract::DeadLetter, &letter, out)
-                })?;
+                self.encoder.add_dead_letter(record, &refusal, Millis(now), &mut records)?;
                 given_up += 1;
             }
         }
