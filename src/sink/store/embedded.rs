@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Counts, DeliveryRow, RollupCount, Rows, Store, StoreError};
+use super::{Counts, DAY_MS, DeliveryRow, HOUR_MS, RollupCount, Rows, Store, StoreError};
 use crate::event::Millis;
 use crate::log::LogError;
 use crate::log::embedded::Database;
@@ -35,8 +35,6 @@ CREATE TABLE IF NOT EXISTS delivery (
 
 /// What SQLite takes at most in one value.
 const RECORD_BYTES_MAX: usize = 1_000_000_000;
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Decisions in the data folder of the embedded log.
 #[derive(Clone, Debug)]

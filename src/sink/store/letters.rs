@@ -2,8 +2,8 @@
 
 use metrics::counter;
 
-use crate::codec::{Contract, EncodeError, Encoder, Refusal, dead_letter};
-use crate::event::{Code, FailedStage, Millis, Topic};
+use crate::codec::{EncodeError, Encoder, Refusal};
+use crate::event::{Code, FailedStage, Millis};
 use crate::log::{Appender, LogError, Record, RecordBatch};
 use crate::telemetry::metric;
 
@@ -58,12 +58,7 @@ impl Letters {
         let position = record.position;
         tracing::error!(%position, message, "a record is not stored, it becomes a dead letter");
         let refusal = Refusal { stage: FailedStage::Store, code, message };
-        let letter = dead_letter(record, &refusal, now);
-        let key = position.to_string();
-        let (partition, encoder) = (position.partition, &mut self.encoder);
-        self.records.push_with(Topic::DeadLetters, partition, now.0, key.as_bytes(), |out| {
-            encoder.encode(Contract::DeadLetter, &letter, out)
-        })?;
+        self.encoder.add_dead_letter(record, &refusal, now, &mut self.records)?;
         self.refusals.push(code);
         Ok(())
     }

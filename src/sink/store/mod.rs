@@ -14,8 +14,10 @@
 //!   no rewind brings back what is older than what is there.
 //! - Roll-ups are kept under the position of their record and summed by whoever reads them.
 
+mod chunk;
 mod cql;
 mod embedded;
+mod lag;
 mod letters;
 mod pump;
 
@@ -29,6 +31,9 @@ pub use pump::{StoreContext, StoreSink, StoreSinkFailure};
 
 use crate::event::Millis;
 use crate::log::LogError;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A decision as it is stored.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,29 +11,27 @@
 //! - **Held up alone.** While the store is away nothing is polled: lag grows on the log, at most one
 //!   poll's records wait here, and nobody else notices.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
-use uuid::Uuid;
 
+use super::chunk::{Chunk, Unread, count};
+use super::lag::Lag;
 use super::letters::Letters;
-use super::{DecisionRow, DeliveryRow, EscalationRow, RollupRow, Rows, Store, StoreError};
-use crate::codec::{Contract, EncodeError, OwnError, RegistryError, decode_own};
+use super::{Store, StoreError};
 use crate::config::limits;
-use crate::event::{Decision, Delivery, Escalation, Millis, Position, Rollup, Topic};
-use crate::log::{Appender, Backlog, Consumer, Log, LogError, Member, Polled, Record, Restarts};
+use crate::event::{Millis, Position, Topic};
+use crate::log::{Appender, Consumer, Log, LogError, Member, Polled, Record, Restarts};
 use crate::telemetry::{Clock, Health, Part, Stop, metric};
 
 /// Name of the store sink's consumer group.
 pub const GROUP: &str = "weir.store";
 const TOPICS: [Topic; 4] =
     [Topic::Decisions, Topic::Escalations, Topic::Rollups, Topic::Deliveries];
-const SINK: &str = "store";
-/// How often lag is measured.
-const LAG_EVERY: Duration = Duration::from_secs(1);
+/// Its name in metrics and health.
+pub(super) const SINK: &str = "store";
 /// How often the group is told that we live while the store is away.
 const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
@@ -57,14 +55,8 @@ enum Crash {
     Log(#[from] LogError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// the schema of a record cannot be had now
     #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// a dead letter does not fit its contract: a defect
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error("{position}: unreadable record of weir's own: {what}")]
-    Unreadable { position: Position, what: String },
+    Unread(#[from] Unread),
 }
 
 /// What the sink works with.
@@ -147,9 +139,9 @@ fn pump_again(context: &StoreContext, part: &Part) -> Result<(), StoreSinkFailur
             }
             Crash::Log(_) => "log",
             Crash::Store(error) => error.code(),
-            Crash::Registry(_) => "registry",
-            Crash::Encode(_) => "encode",
-            Crash::Unreadable { .. } => "unreadable",
+            Crash::Unread(Unread::Registry(_)) => "registry",
+            Crash::Unread(Unread::Encode(_)) => "encode",
+            Crash::Unread(Unread::Unreadable { .. }) => "unreadable",
         };
         counter!(metric::SINK_ERRORS, "sink" => SINK, "code" => code).increment(1);
         gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
@@ -253,39 +245,28 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Stores a chunk and commits its positions.
-    fn store(&mut self, chunk: &[Record]) -> Result<Stored, Crash> {
+    /// Stores records and commits their positions.
+    fn store(&mut self, records: &[Record]) -> Result<Stored, Crash> {
         let started = Instant::now();
-        gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(chunk.len() as f64);
+        gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(records.len() as f64);
         let bytes_max = self.context.store.record_bytes_max();
         let now = Millis(self.context.clock.now_ms());
-        let mut rows = Rows::default();
-        let mut next: BTreeMap<(Topic, u32), i64> = BTreeMap::new();
-        self.letters.clear();
-        for record in chunk {
-            if self.letters.pass(record, bytes_max, now)? {
-                add(record, &mut rows)?;
-            }
-            let position = record.position;
-            next.insert((position.topic, position.partition), position.offset + 1);
-        }
-        self.lag.took(chunk);
-        match self.context.store.write(&Arc::new(rows)) {
+        let mut chunk = Chunk::of(records, bytes_max, now, &mut self.letters)?;
+        self.lag.took(&chunk);
+        // a write that timed out may hold on to them for a while
+        let rows = Arc::new(std::mem::take(&mut chunk.rows));
+        match self.context.store.write(&rows) {
             Ok(()) => self.back(),
             Err(error) if error.passes() => return self.is_away(&error),
             Err(error) => return Err(error.into()),
         }
         self.letters.post(self.appender.as_mut())?;
-        let positions: Vec<Position> = next
-            .into_iter()
-            .map(|((topic, partition), offset)| Position { topic, partition, offset })
-            .collect();
-        self.consumer.commit(&positions)?;
-        self.lag.stored(&positions, chunk);
-        count_rows(chunk);
+        self.consumer.commit(&chunk.positions())?;
+        self.lag.stored(&chunk);
+        count(&rows);
         gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
-        counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(chunk.len() as u64);
-        counter!(metric::SINK_SENT, "sink" => SINK).increment(chunk.len() as u64);
+        counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(records.len() as u64);
+        counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64);
         histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
         Ok(Stored::Done)
     }
@@ -341,181 +322,11 @@ impl<'a> Pump<'a> {
     }
 }
 
-fn count_rows(records: &[Record]) {
-    for (topic, table) in [
-        (Topic::Decisions, "decision"),
-        (Topic::Escalations, "escalation"),
-        (Topic::Rollups, "rollup"),
-        (Topic::Deliveries, "delivery"),
-    ] {
-        let count = records.iter().filter(|record| record.position.topic == topic).count();
-        if count > 0 {
-            counter!(metric::STORE_ROWS, "table" => table).increment(count as u64);
-        }
-    }
-}
-
-/// How far the sink is behind, over everything it owns.
-#[derive(Default)]
-struct Lag {
-    next: BTreeMap<(Topic, u32), i64>,
-    /// when the record of each partition that was stored last was written, before the first one that
-    /// of the record to be stored
-    written: BTreeMap<(Topic, u32), i64>,
-    measured: Option<Instant>,
-    backlog: Backlog,
-}
-
-impl Lag {
-    fn assigned(&mut self, positions: &[Position]) {
-        let key = |position: &Position| ((position.topic, position.partition), position.offset);
-        self.next.extend(positions.iter().map(key));
-    }
-
-    fn revoked(&mut self, partitions: &[u32]) {
-        self.next.retain(|(_, partition), _| !partitions.contains(partition));
-        self.written.retain(|(_, partition), _| !partitions.contains(partition));
-        for (topic, partition) in
-            TOPICS.into_iter().flat_map(|t| partitions.iter().map(move |p| (t, *p)))
-        {
-            self.backlog.forget((topic, partition));
-        }
-        if self.next.is_empty() {
-            tell_lag(0, 0);
-        }
-    }
-
-    fn took(&mut self, records: &[Record]) {
-        for record in records {
-            let key = (record.position.topic, record.position.partition);
-            self.written.entry(key).or_insert(record.timestamp_ms);
-        }
-    }
-
-    fn stored(&mut self, positions: &[Position], records: &[Record]) {
-        self.assigned(positions);
-        for record in records {
-            let key = (record.position.topic, record.position.partition);
-            self.written.insert(key, record.timestamp_ms);
-        }
-    }
-
-    fn owned(&self) -> Vec<(Topic, u32)> {
-        self.next.keys().copied().collect()
-    }
-
-    /// A log that does not answer is told by the work itself.
-    fn measure(&mut self, log: &dyn Log, clock: &Clock) {
-        if self.next.is_empty() || self.measured.is_some_and(|at| at.elapsed() < LAG_EVERY) {
-            return;
-        }
-        self.measured = Some(Instant::now());
-        let Ok(ends) = log.ends(&self.owned()) else { return };
-        let now = clock.now_ms();
-        let (mut records, mut age_ms) = (0, 0);
-        for ((key, next), end) in self.next.iter().zip(ends) {
-            let left = self.backlog.left(*key, *next, end);
-            records += left;
-            if let Some(written) = self.written.get(key).filter(|_| left > 0) {
-                age_ms = age_ms.max(now - written);
-            }
-        }
-        tell_lag(records, age_ms);
-    }
-}
-
-fn tell_lag(records: i64, age_ms: i64) {
-    gauge!(metric::SINK_LAG_RECORDS, "sink" => SINK).set(records as f64);
-    gauge!(metric::SINK_LAG_SECONDS, "sink" => SINK).set(age_ms as f64 / 1e3);
+/// These partitions of every topic the sink reads.
+pub(super) fn of_topics(partitions: &[u32]) -> impl Iterator<Item = (Topic, u32)> {
+    TOPICS.into_iter().flat_map(|topic| partitions.iter().map(move |p| (topic, *p)))
 }
 
 fn committed(log: &dyn Log, partitions: &[u32]) -> Result<Vec<Position>, LogError> {
-    let owned: Vec<(Topic, u32)> =
-        TOPICS.iter().flat_map(|topic| partitions.iter().map(|p| (*topic, *p))).collect();
-    log.resume_all(GROUP, &owned)
-}
-
-fn add(record: &Record, rows: &mut Rows) -> Result<(), Crash> {
-    let position = record.position;
-    let written_at = Millis(record.timestamp_ms);
-    let unreadable = |what: String| Crash::Unreadable { position, what };
-    let unread = |error: OwnError| match error {
-        OwnError::Unreadable(what) => unreadable(what),
-        OwnError::Unavailable(error) => Crash::Registry(error),
-    };
-    let id = |text: &str| Uuid::parse_str(text).map_err(|error| unreadable(error.to_string()));
-    match position.topic {
-        Topic::Decisions => {
-            let decision: Decision<'_> =
-                decode_own(Contract::Decision, record.payload()).map_err(unread)?;
-            rows.decisions.push(DecisionRow {
-                decision_id: id(&decision.decision_id)?,
-                tenant: decision.tenant.to_string(),
-                account_id: decision.account_id.to_string(),
-                kind: decision.kind.name(),
-                outcome: decision.outcome.name(),
-                event_time: decision.event_time,
-                decided_at: decision.decided_at,
-                written_at,
-                record: record.payload().to_vec(),
-            });
-        }
-        Topic::Escalations => {
-            let escalation: Escalation<'_> =
-                decode_own(Contract::Escalation, record.payload()).map_err(unread)?;
-            rows.escalations.push(EscalationRow {
-                escalation_id: id(&escalation.escalation_id)?,
-                decision_id: id(&escalation.decision_id)?,
-                tenant: escalation.tenant.to_string(),
-                account_id: escalation.account_id.to_string(),
-                queue: escalation.queue.to_string(),
-                priority: escalation.priority,
-                created_at: escalation.created_at,
-                written_at,
-                record: record.payload().to_vec(),
-            });
-        }
-        Topic::Deliveries => {
-            let delivery: Delivery<'_> =
-                decode_own(Contract::Delivery, record.payload()).map_err(unread)?;
-            rows.deliveries.push(DeliveryRow {
-                escalation_id: id(&delivery.escalation_id)?,
-                channel: delivery.channel.to_string(),
-                status: delivery.status.to_string(),
-                attempts: u32::try_from(delivery.attempts).unwrap_or(0),
-                updated_at: delivery.updated_at,
-                detail: delivery.detail.to_string(),
-            });
-        }
-        _ => {
-            let rollup: Rollup = decode_own(Contract::Rollup, record.payload()).map_err(unread)?;
-            add_rollup(position, written_at, rollup, rows);
-        }
-    }
-    Ok(())
-}
-
-fn add_rollup(position: Position, written_at: Millis, rollup: Rollup, rows: &mut Rows) {
-    let Position { partition, offset, .. } = position;
-    let outcomes = rollup.outcomes.into_iter().map(|entry| RollupRow {
-        partition,
-        offset,
-        written_at,
-        minute: entry.minute,
-        kind: entry.kind.name(),
-        outcome: entry.outcome.name(),
-        rule: String::new(),
-        count: entry.count,
-    });
-    let rules = rollup.rules.into_iter().map(|entry| RollupRow {
-        partition,
-        offset,
-        written_at,
-        minute: entry.minute,
-        kind: entry.kind.name(),
-        outcome: "",
-        rule: entry.rule,
-        count: entry.count,
-    });
-    rows.rollups.extend(outcomes.chain(rules));
+    log.resume_all(GROUP, &of_topics(partitions).collect::<Vec<_>>())
 }

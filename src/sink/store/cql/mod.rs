@@ -11,6 +11,7 @@
 
 mod error;
 mod read;
+mod run;
 mod schema;
 mod write;
 
@@ -32,15 +33,12 @@ use uuid::Uuid;
 
 use self::read::{Asker, Asking};
 use self::write::Writer;
-use super::{Counts, DeliveryRow, RollupCount, Rows, Store, StoreError};
+use super::{Counts, DAY_MS, DeliveryRow, HOUR_MS, RollupCount, Rows, Store, StoreError};
 use crate::config::{StoreCluster, limits};
 use crate::event::Millis;
 use crate::telemetry::Clock;
 
 pub use schema::{Migrated, VERSION};
-
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A cluster as a store. Its calls block; they are made from threads that may.
 pub struct CqlStore {

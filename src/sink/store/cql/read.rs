@@ -98,6 +98,15 @@ impl Asker {
     }
 }
 
+/// Records that are asked for one by one, in that order; one that is kept no more is left out.
+async fn records(
+    questions: impl Iterator<Item = impl Future<Output = Result<Option<Vec<u8>>, StoreError>>>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let records: Vec<Option<Vec<u8>>> =
+        stream::iter(questions).buffered(ASKED_AT_ONCE).try_collect().await?;
+    Ok(records.into_iter().flatten().collect())
+}
+
 /// One conversation with the cluster.
 pub(super) struct Asking<'a> {
     pub(super) session: &'a Session,
@@ -141,17 +150,6 @@ impl Asking<'_> {
         Ok(rows.into_iter().next().map(|(record,)| record))
     }
 
-    /// The records of decisions, in the order of their ids here; one that is kept no more is left
-    /// out.
-    async fn records(&self, ids: Vec<Uuid>) -> Result<Vec<Vec<u8>>, StoreError> {
-        let records: Vec<Option<Vec<u8>>> = stream::iter(ids)
-            .map(|id| self.decision(id))
-            .buffered(ASKED_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(records.into_iter().flatten().collect())
-    }
-
     pub(super) async fn decisions_of(
         &self,
         tenant: &str,
@@ -171,7 +169,7 @@ impl Asking<'_> {
             let rows = self.rows::<(Uuid,)>(&self.asker.by_account, key, left).await?;
             ids.extend(rows.into_iter().map(|(id,)| id));
         }
-        self.records(ids).await
+        records(ids.into_iter().map(|id| self.decision(id))).await
     }
 
     pub(super) async fn decisions_with(
@@ -231,12 +229,7 @@ impl Asking<'_> {
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let key = (tenant, queue, day(on));
         let ids = self.rows::<(Uuid,)>(&self.asker.by_queue, key, limit).await?;
-        let records: Vec<Option<Vec<u8>>> = stream::iter(ids)
-            .map(|(id,)| self.escalation(id))
-            .buffered(ASKED_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(records.into_iter().flatten().collect())
+        records(ids.into_iter().map(|(id,)| self.escalation(id))).await
     }
 
     pub(super) async fn rollups(

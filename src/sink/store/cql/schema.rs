@@ -261,13 +261,7 @@ pub(super) async fn verify(
 /// Refuses tables that this weir cannot work with. How long rows are kept is not looked at: that is
 /// no reason not to decide.
 pub(super) async fn check(session: &Session, cluster: &StoreCluster) -> Result<(), StoreError> {
-    let mut found = found(session, cluster).await?;
-    for table in &TABLES {
-        if let Some(found) = found.tables.get_mut(table.name) {
-            found.ttl_seconds = (table.days)(&cluster.ttl) * DAY_SECONDS;
-        }
-    }
-    match found.problems(cluster) {
+    match found(session, cluster).await?.obstacles(cluster) {
         problems if problems.is_empty() => Ok(()),
         problems => Err(StoreError::Schema { problems }),
     }
@@ -288,7 +282,33 @@ struct FoundTable {
 }
 
 impl Found {
+    /// Everything that is not as it must be.
     fn problems(&self, cluster: &StoreCluster) -> Vec<String> {
+        let mut problems = self.obstacles(cluster);
+        for table in TABLES.iter().filter(|_| self.is_known()) {
+            let days = (table.days)(&cluster.ttl);
+            if let Some(found) = self.tables.get(table.name)
+                && found.ttl_seconds != days * DAY_SECONDS
+            {
+                problems.push(format!(
+                    "rows of {}.{} are kept for {} days, expected {days}: run \
+                     `weir store migrate`",
+                    cluster.keyspace,
+                    table.name,
+                    found.ttl_seconds / DAY_SECONDS
+                ));
+            }
+        }
+        problems
+    }
+
+    /// Whether what is there is of a version that this weir knows.
+    fn is_known(&self) -> bool {
+        self.version.is_some_and(|version| version <= VERSION)
+    }
+
+    /// What keeps this weir from working with the tables.
+    fn obstacles(&self, cluster: &StoreCluster) -> Vec<String> {
         let keyspace = &cluster.keyspace;
         if !self.keyspace {
             return vec![format!("there is no keyspace {keyspace}: `weir store migrate` makes it")];
@@ -329,15 +349,6 @@ impl Found {
                         table.name
                     )),
                 }
-            }
-            let days = (table.days)(&cluster.ttl);
-            if found.ttl_seconds != days * DAY_SECONDS {
-                problems.push(format!(
-                    "rows of {keyspace}.{} are kept for {} days, expected {days}: run \
-                     `weir store migrate`",
-                    table.name,
-                    found.ttl_seconds / DAY_SECONDS
-                ));
             }
         }
         problems

@@ -5,24 +5,22 @@
 //! nothing, and an erase can shadow exactly what came before it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use metrics::{counter, gauge, histogram};
-use rand::RngExt;
+use metrics::gauge;
 use scylla::client::session::Session;
-use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::error::{failed, unprepared};
+use super::error::unprepared;
+use super::run::{Run, Timing};
 use super::schema::{OUTCOME_BUCKETS, ROLLUP_BUCKETS};
 use super::{DAY_MS, HOUR_MS, StoreError};
-use crate::config::{StoreCluster, limits};
+use crate::config::StoreCluster;
 use crate::event::Millis;
 use crate::sink::store::{DecisionRow, DeliveryRow, EscalationRow, RollupRow, Rows};
 use crate::telemetry::metric;
@@ -35,8 +33,6 @@ const KNOWN_DAYS_MAX: usize = 100_000;
 const DAY_KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Days that it is kept longer than that.
 const DAY_KEPT_LONGER: u32 = 2;
-/// One in so many statements is timed.
-const TIMED_EVERY: u64 = 64;
 
 /// The statements, prepared.
 pub(super) struct Writer {
@@ -50,7 +46,7 @@ pub(super) struct Writer {
     delivery: PreparedStatement,
     /// hashes of accounts and days, and when their index row was written
     known_days: Mutex<HashMap<u128, Instant>>,
-    count: AtomicU64,
+    timing: Timing,
 }
 
 /// One statement with what it needs.
@@ -127,7 +123,7 @@ impl Writer {
             )
             .await?,
             known_days: Mutex::default(),
-            count: AtomicU64::new(0),
+            timing: Timing::default(),
         })
     }
 
@@ -141,21 +137,12 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let (inserts, new_days) = self.inserts(rows);
         let under_way = gauge!(metric::STORE_IN_FLIGHT);
+        let run = Run { session, cluster, timing: &self.timing, under_way, now_ms };
         stream::iter(&inserts)
-            .map(|insert| {
-                let under_way = under_way.clone();
-                async move {
-                    under_way.increment(1);
-                    let done =
-                        self.insert(&Run { session, cluster, writer: self, now_ms }, insert).await;
-                    under_way.decrement(1);
-                    done
-                }
-            })
+            .map(|insert| self.insert(&run, insert))
             .buffer_unordered(cluster.in_flight)
             .try_collect::<()>()
-            .await
-            .inspect_err(|_| under_way.set(0))?;
+            .await?;
         self.remember(new_days);
         Ok(())
     }
@@ -334,55 +321,6 @@ fn seconds_left(written_at: Millis, days: u32, now_ms: i64) -> Option<i32> {
     let seconds = until.saturating_sub(now_ms) / 1_000;
     // a record from the future is kept no longer than one of now
     i32::try_from(seconds.min(i64::from(days) * DAY_MS / 1_000)).ok().filter(|left| *left > 0)
-}
-
-/// Runs statements.
-struct Run<'a> {
-    session: &'a Session,
-    cluster: &'a StoreCluster,
-    writer: &'a Writer,
-    now_ms: i64,
-}
-
-impl Run<'_> {
-    /// Runs one statement, some times if need be: the driver does not try again by itself, and
-    /// fails at once while it has no connection.
-    async fn statement(
-        &self,
-        statement: &PreparedStatement,
-        values: &impl SerializeRow,
-    ) -> Result<(), StoreError> {
-        let limits = limits();
-        let count = self.writer.count.fetch_add(1, Ordering::Relaxed);
-        let is_timed = count.is_multiple_of(TIMED_EVERY);
-        let mut pause = limits.store_backoff;
-        let mut attempt = 1;
-        loop {
-            let began = is_timed.then(Instant::now);
-            let done = self.session.execute_unpaged(statement, values).await;
-            if let Some(began) = began {
-                let seconds = began.elapsed().as_secs_f64();
-                histogram!(metric::STORE_STATEMENT_SECONDS).record(seconds);
-            }
-            let error = match done {
-                Ok(_) => return Ok(()),
-                Err(error) => failed(self.cluster, "store rows", &error),
-            };
-            if !error.passes() || attempt == limits.store_attempts_max {
-                return Err(error);
-            }
-            counter!(metric::STORE_RETRIES, "code" => error.code()).increment(1);
-            attempt += 1;
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(limits.store_backoff_max);
-        }
-    }
-}
-
-/// Between half of a pause and all of it, so that statements that failed together do not come again
-/// together.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 fn rolled(rows: &[RollupRow]) -> Vec<Rolled<'_>> {
