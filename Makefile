@@ -24,7 +24,9 @@ lint:
 
 ## unit, property and integration tests on real servers, with 2,000 seeded crash runs
 unit:
-	$(CARGO) test --workspace --no-run
+	@# the release build of the proofs beside that of the tests: each leaves a core idle now and then
+	$(CARGO) build --quiet --release --workspace & release=$$!; \
+	$(CARGO) test --workspace --no-run && wait $$release
 	scripts/services run -- env WEIR_CRASH_RUNS=2000 $(CARGO) test --workspace
 
 ## the judge's proofs through the release build; the mixed input needs the public data sets
@@ -33,8 +35,8 @@ prove:
 	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
 	else echo "no data sets in $(DATA_SETS): load-tests/mixed.sh skipped"; fi
 	load-tests/mixed.sh --kafka --quick "$(DATA_SETS)"
-	load-tests/mixed.sh --kafka --store cassandra --quick "$(DATA_SETS)"
-	scripts/services run -- load-tests/dashboards.py --weir $${CARGO_TARGET_DIR:-target}/release/weir
+	scripts/services run -- sh -ec 'load-tests/mixed.sh --kafka --store cassandra --quick "$$1"; \
+	  load-tests/dashboards.py --weir "$$2"' sh "$(DATA_SETS)" $${CARGO_TARGET_DIR:-target}/release/weir
 
 ## every scenario on a real broker, with both protocols: about a quarter of an hour
 prove-kafka:

@@ -108,7 +108,7 @@ class Bench:
 
     def floor(self):
         keyspace = self.keyspace()
-        folder = topology(self.work, keyspace, self.prefix, keyspace, self.args.in_flight)
+        folder = topology(self.work, keyspace, f"{keyspace}.", keyspace, self.args.in_flight)
         run(self.weir("store", "migrate", "--topology", folder))
         text = run([BIN / "weir-floor", "--json", "store", "--keyspace", keyspace, "--decisions", self.args.decisions, "--bytes",
                     self.args.bytes, "--in-flight", self.args.in_flight])
