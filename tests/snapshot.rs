@@ -541,15 +541,22 @@ fn a_folder_that_is_not_writable_is_refused() {
 
 // an S3 server that does not
 
-/// Answers every request alike, and counts them.
+/// Status line and body.
+type Answer = (&'static str, &'static str);
+
+/// Answers requests by their first line, and counts them.
 struct Server {
     endpoint: String,
     requests: Arc<AtomicU32>,
 }
 
 impl Server {
-    /// `answer`: status line and body; `None` takes requests and never answers.
-    fn start(answer: Option<(&'static str, &'static str)>) -> Server {
+    /// All requests alike; `None` takes them and never answers.
+    fn start(answer: Option<Answer>) -> Server {
+        Server::answering(move |_| answer)
+    }
+
+    fn answering(answer: impl Fn(&str) -> Option<Answer> + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicU32::new(0));
@@ -559,11 +566,11 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                if !take_request(&mut stream) {
+                let Some(request) = take_request(&mut stream) else {
                     continue;
-                }
+                };
                 count.fetch_add(1, Ordering::SeqCst);
-                match answer {
+                match answer(&request) {
                     Some((status, body)) => {
                         let length = body.len();
                         let _gone = write!(
@@ -585,21 +592,21 @@ impl Server {
     }
 }
 
-/// Reads a request with its body; false when it broke off.
-fn take_request(stream: &mut TcpStream) -> bool {
+/// Reads a request with its body and gives its head, in small letters; `None` when it broke off.
+fn take_request(stream: &mut TcpStream) -> Option<String> {
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
             Ok(1) => head.push(byte[0]),
-            _ => return false,
+            _ => return None,
         }
     }
     let head = String::from_utf8_lossy(&head).to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
-    stream.read_exact(&mut body).is_ok()
+    stream.read_exact(&mut body).is_ok().then_some(head)
 }
 
 fn s3(endpoint: &str, bucket: &str) -> Snapshots {
@@ -664,6 +671,32 @@ fn a_server_that_is_away_is_no_reason_to_take_an_older_snapshot() {
         assert_eq!(vault.verify(SERIES).unwrap_err().code(), code);
         assert_eq!(vault.list().unwrap_err().code(), code);
         assert_eq!(vault.manifest(SERIES, 1).unwrap_err().code(), code);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_listed_and_cannot_be_fetched_is_neither_passed_over_nor_pruned() {
+    const LISTED: &str = "<ListBucketResult><Contents>\
+        <Key>weir/a/partition-3/manifests/00000000000000000005.json</Key>\
+        <LastModified>2026-01-31T10:00:00.000Z</LastModified><Size>9</Size><ETag>\"x\"</ETag>\
+        </Contents></ListBucketResult>";
+    let runtime = runtime();
+    for (answer, code) in [
+        (("503 Service Unavailable", ""), "unreachable"),
+        (("403 Forbidden", "<Code>AccessDenied</Code>"), "refused"),
+    ] {
+        let server = Server::answering(move |head| {
+            assert!(head.starts_with("get "), "{head}");
+            Some(if head.contains("list-type=2") { ("200 OK", LISTED) } else { answer })
+        });
+        let vault = server.vault(&runtime);
+        assert_eq!(vault.manifests(SERIES).unwrap(), [5]);
+        let mut told = |skipped: Skipped| panic!("{skipped:?}");
+        let error = vault.newest_whole(SERIES, &read_to(1), None, &mut told).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(!error.is_about_content());
+        assert_eq!(vault.prune(SERIES, 1).unwrap_err().code(), code);
+        assert_eq!(vault.verify(SERIES).unwrap_err().code(), code);
     }
 }
 
