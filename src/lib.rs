@@ -9,6 +9,7 @@ pub mod replay;
 pub mod score;
 pub mod sim;
 pub mod sink;
+pub mod snapshot;
 pub mod stage;
 pub mod state;
 pub mod telemetry;

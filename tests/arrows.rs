@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room may import those after it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "cli",
     "api",
     "sink",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 14] = [
     "state",
     "codec",
     "text",
+    "snapshot",
     "log",
     "event",
     "config",
@@ -26,9 +27,10 @@ const ROOMS: [&str; 14] = [
 ];
 
 /// Rooms that import less than their place allows.
-const ONLY: [(&str, &[&str]); 4] = [
+const ONLY: [(&str, &[&str]); 5] = [
     ("replay", &["codec", "event"]),
     ("sim", &["event"]),
+    ("snapshot", &["event", "config", "telemetry"]),
     ("config", &["telemetry"]),
     ("telemetry", &[]),
 ];
@@ -328,6 +330,7 @@ fn an_import_that_points_up_is_found_wherever_it_hides() {
         ),
         ("sim/x.rs", "use crate::codec::json;", 1, "sim -> codec"),
         ("replay/x.rs", "use crate::config::Topology;", 1, "replay -> config"),
+        ("snapshot/x.rs", "use crate::log::Log;", 1, "snapshot -> log"),
         ("telemetry/x.rs", "use crate::config::limits;", 1, "telemetry -> config"),
         ("config/x.rs", "use crate::event::Kind;", 1, "config -> event"),
         ("log/kafka/x.rs", "pub(crate) use crate::codec;", 1, "log -> codec"),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::Problems;
 use crate::log::LogError;
 use crate::sink::store::StoreError;
+use crate::snapshot::SnapshotError;
 use crate::stage::StageFailure;
 
 /// Exit codes. 0 is success; clap itself ends with 2 on a wrong command line.
@@ -88,6 +89,18 @@ impl From<StoreError> for Failure {
             }
             StoreError::Answer { .. } => Failure::new(Exit::Failed, error),
         }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        let exit = match &error {
+            SnapshotError::Unreachable { .. } => Exit::Unreachable,
+            SnapshotError::Full { .. } => Exit::DiskFull,
+            SnapshotError::Refused { .. } => Exit::Invalid,
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, error)
     }
 }
 

@@ -29,6 +29,7 @@ mod open;
 mod process;
 mod replay;
 mod run;
+mod snapshot;
 mod store;
 mod topics;
 mod watch;
@@ -83,6 +84,8 @@ enum Command {
     Topics(topics::Topics),
     #[command(subcommand)]
     Store(store::Store),
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     Metrics(metrics::Metrics),
 }
 
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(command) => command.run(),
         Command::Topics(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
         Command::Metrics(command) => command.run(),
     };
     match done {

@@ -69,6 +69,26 @@ pub struct Limits {
     pub store_pause: Duration,
     /// last pause of the sink while the store is away
     pub store_pause_max: Duration,
+    /// the longest that storing one shard or manifest may take, connecting and trying again included
+    pub snapshot_write_deadline: Duration,
+    /// the longest that reading one of them, listing or deleting many may take
+    pub snapshot_read_deadline: Duration,
+    /// the longest that one request to the server of snapshots may take
+    pub snapshot_request_deadline: Duration,
+    /// the longest that connecting to it may take
+    pub snapshot_connect_deadline: Duration,
+    /// how often a request to it is tried again
+    pub snapshot_retries_max: usize,
+    /// first pause before that; grows up to the last
+    pub snapshot_backoff: Duration,
+    /// last pause before that
+    pub snapshot_backoff_max: Duration,
+    /// bytes of the state in one shard
+    pub snapshot_shard_bytes_max: u64,
+    /// bytes of one manifest
+    pub snapshot_manifest_bytes_max: u64,
+    /// how long a shard that no manifest names is left alone: its manifest may be about to come
+    pub snapshot_grace: Duration,
     /// records a sink takes up at once
     pub sink_batch_records: usize,
     /// the longest weir waits for a first answer of a Kafka cluster
@@ -127,6 +147,16 @@ pub const fn limits() -> Limits {
         store_attempts_max: 5,
         store_pause: Duration::from_millis(250),
         store_pause_max: Duration::from_secs(2),
+        snapshot_write_deadline: Duration::from_secs(8),
+        snapshot_read_deadline: Duration::from_secs(30),
+        snapshot_request_deadline: Duration::from_secs(6),
+        snapshot_connect_deadline: Duration::from_secs(3),
+        snapshot_retries_max: 2,
+        snapshot_backoff: Duration::from_millis(100),
+        snapshot_backoff_max: Duration::from_secs(1),
+        snapshot_shard_bytes_max: 256 << 20,
+        snapshot_manifest_bytes_max: 64 << 20,
+        snapshot_grace: Duration::from_secs(600),
         sink_batch_records: 5_000,
         kafka_connect_deadline: Duration::from_secs(10),
         kafka_request_deadline: Duration::from_secs(5),
@@ -155,5 +185,16 @@ const _: () = {
     // a stop is seen within a drain, whatever the store and the registry do
     assert!(limits.store_write_deadline.as_millis() < limits.drain_deadline.as_millis());
     assert!(limits.registry_lookup.as_millis() < limits.drain_deadline.as_millis());
+    assert!(limits.snapshot_write_deadline.as_millis() < limits.drain_deadline.as_millis());
+    // why a request failed is told before the work around it is given up
+    assert!(
+        limits.snapshot_request_deadline.as_millis() < limits.snapshot_write_deadline.as_millis()
+    );
+    assert!(
+        limits.snapshot_connect_deadline.as_millis() < limits.snapshot_request_deadline.as_millis()
+    );
+    assert!(limits.snapshot_backoff.as_millis() < limits.snapshot_backoff_max.as_millis());
+    // what is stored is named long before it counts as left behind
+    assert!(limits.snapshot_write_deadline.as_millis() * 10 < limits.snapshot_grace.as_millis());
     assert!(limits.registry_lookup.as_millis() <= limits.registry_start.as_millis());
 };

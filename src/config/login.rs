@@ -18,17 +18,19 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// Interpolated text that no message shows, not even where it is of the wrong type.
+/// Interpolated text that no message shows, not even where it is of the wrong type; or what is wrong
+/// with it, to be told by whoever knows what it is called.
 #[derive(Debug)]
-pub(super) struct Hidden(Secret);
+pub(super) struct Hidden(Result<Secret, String>);
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let error = |why: &str| <D::Error as serde::de::Error>::custom(why);
-        let toml::Value::String(text) = toml::Value::deserialize(deserializer)? else {
-            return Err(error("password is not a text, expected one in quotes"));
-        };
-        Secret::interpolated(&text).map(Hidden).map_err(|why| error(&format!("password: {why}")))
+        Ok(Hidden(match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => {
+                Secret::interpolated(&text).map_err(|why| format!(": {why}"))
+            }
+            _ => Err(" is not a text, expected one in quotes".to_owned()),
+        }))
     }
 }
 
@@ -40,7 +42,27 @@ pub(super) struct Credentials<'a> {
     pub(super) password_file: Option<&'a Spanned<Interpolated>>,
     /// where to point when there is a password and nobody it is of
     pub(super) section: Range<usize>,
+    /// what the section calls the three
+    pub(super) names: &'static Names,
 }
+
+/// What a section calls the parts of a login.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) username: &'static str,
+    /// the same with its article
+    pub(super) a_username: &'static str,
+    pub(super) password: &'static str,
+    pub(super) password_file: &'static str,
+}
+
+/// What most sections call them.
+pub(super) const NAMES: Names = Names {
+    username: "username",
+    a_username: "a username",
+    password: "password",
+    password_file: "password_file",
+};
 
 impl Checker<'_> {
     pub(super) fn login(
@@ -48,38 +70,44 @@ impl Checker<'_> {
         file: &Credentials<'_>,
         folder: &Path,
     ) -> Result<Option<Login>, Problem> {
-        let password = match (file.password, file.password_file) {
+        let Names { username, a_username, password, password_file } = file.names;
+        let secret = match (file.password, file.password_file) {
             (None, None) => None,
-            (Some(password), None) => Some(password.get_ref().0.clone()),
+            (Some(hidden), None) => {
+                let secret = hidden.get_ref().0.clone();
+                Some(secret.map_err(|why| self.problem(hidden, format!("{password}{why}")))?)
+            }
             (None, Some(path)) => {
                 let full = folder.join(&path.get_ref().0);
                 let text = std::fs::read_to_string(&full).map_err(|error| {
                     let message =
-                        format!("password_file {} cannot be read: {error}", full.display());
+                        format!("{password_file} {} cannot be read: {error}", full.display());
                     self.problem(path, message)
                 })?;
                 Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
             (Some(_), Some(path)) => {
-                let message = "password and password_file are both there, expected one of them";
-                return Err(self.problem(path, message.to_owned()));
+                let message =
+                    format!("{password} and {password_file} are both there, expected one of them");
+                return Err(self.problem(path, message));
             }
         };
-        match (file.username, password) {
+        match (file.username, secret) {
             (None, None) => Ok(None),
             (Some(name), Some(password)) => {
                 Ok(Some(Login { username: name.get_ref().0.clone(), password }))
             }
             (Some(name), None) => {
                 let message = format!(
-                    "username is {:?} without a password, expected password or password_file",
+                    "{username} is {:?} without a {password}, expected {password} or {password_file}",
                     name.get_ref().0
                 );
                 Err(self.problem(name, message))
             }
             (None, Some(_)) => {
-                let message = "there is a password without a username, expected both or neither";
-                Err(self.problem(&Spanned::new(file.section.clone(), ()), message.to_owned()))
+                let message =
+                    format!("there is a {password} without {a_username}, expected both or neither");
+                Err(self.problem(&Spanned::new(file.section.clone(), ()), message))
             }
         }
     }

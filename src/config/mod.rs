@@ -7,6 +7,7 @@ mod nearest;
 mod problem;
 mod registry;
 mod rules;
+mod snapshots;
 mod store;
 mod text;
 mod topology;
@@ -21,6 +22,7 @@ pub use registry::Registry;
 #[cfg(test)]
 pub(crate) use registry::TOPICS;
 pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
+pub use snapshots::{SnapshotPlace, Snapshots};
 pub use store::{StoreCluster, Ttl};
 pub use text::{Interpolated, Secret};
 pub use topology::{

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::login::{Credentials, Hidden};
+use super::login::{Credentials, Hidden, NAMES};
 use super::topology::Checker;
 use super::{Interpolated, Login, Problem};
 
@@ -148,6 +148,7 @@ impl Checker<'_> {
             password: file.password.as_ref(),
             password_file: file.password_file.as_ref(),
             section: file.nodes.span(),
+            names: &NAMES,
         };
         let login = self.login(&credentials, folder).unwrap_or_else(|problem| {
             problems.push(problem);

@@ -11,9 +11,10 @@ use toml::Spanned;
 use super::kafka::KafkaFile;
 use super::registry::{Registry, RegistryFile};
 use super::rules::RuleFile;
+use super::snapshots::SnapshotsFile;
 use super::store::StoreFile;
 use super::webhook::WebhookFile;
-use super::{Interpolated, Kafka, Place, Problem, Problems, StoreCluster, Webhook};
+use super::{Interpolated, Kafka, Place, Problem, Problems, Snapshots, StoreCluster, Webhook};
 
 /// A whole topology folder.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Topology {
     pub registry: Option<Registry>,
     /// the cluster that has the tables, where it is not the data folder
     pub store: Option<StoreCluster>,
+    /// where state is kept, so that a start need not read the whole log again
+    pub snapshots: Snapshots,
     /// who is told of escalations
     pub webhooks: Vec<Webhook>,
     /// rules, one file per kind of event
@@ -56,6 +59,7 @@ struct File {
     server: Server,
     registry: Option<RegistryFile>,
     store: Option<StoreFile>,
+    snapshots: SnapshotsFile,
     webhook: Vec<WebhookFile>,
 }
 
@@ -243,6 +247,7 @@ impl Topology {
         checker.ranges(&file, &mut problems);
         let registry = file.registry.and_then(|file| checker.registry(file, folder, &mut problems));
         let store = file.store.and_then(|file| checker.store(file, folder, &mut problems));
+        let snapshots = checker.snapshots(file.snapshots, folder, &mut problems);
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let kafka = file.kafka.and_then(|file| checker.kafka(file, &mut problems));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
@@ -260,6 +265,7 @@ impl Topology {
             server: file.server,
             registry,
             store,
+            snapshots,
             webhooks,
             rules,
         })
