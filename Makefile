@@ -3,7 +3,7 @@
 CARGO ?= cargo
 DATA_SETS ?= ../shared/data
 
-.PHONY: demo test lint unit prove prove-kafka memory crash bench store-paused steps
+.PHONY: demo test lint unit prove prove-kafka memory crash bench store-paused restore handbook steps
 
 ## decisions on simulated events, with a page at http://127.0.0.1:8080/
 demo:
@@ -34,6 +34,8 @@ prove:
 	load-tests/poison.sh
 	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
 	else echo "no data sets in $(DATA_SETS): load-tests/mixed.sh skipped"; fi
+	@if [ -d "$(DATA_SETS)" ]; then HANDBOOK_ROWS=150000 load-tests/handbook.sh "$(DATA_SETS)"; \
+	else echo "no data sets in $(DATA_SETS): load-tests/handbook.sh skipped"; fi
 	load-tests/mixed.sh --kafka --quick "$(DATA_SETS)"
 	scripts/services run -- sh -ec 'load-tests/mixed.sh --kafka --store cassandra --quick "$$1"; \
 	  load-tests/dashboards.py --weir "$$2"' sh "$(DATA_SETS)" $${CARGO_TARGET_DIR:-target}/release/weir
@@ -59,6 +61,14 @@ bench:
 ## whether anybody notices that the store stands still, over seven minutes
 store-paused:
 	load-tests/store_paused.py
+
+## how soon weir is ready again after kill -9 with a million accounts, some five minutes
+restore:
+	load-tests/restore.py
+
+## every feature of the public handbook data against the book's own, all rows
+handbook:
+	load-tests/handbook.sh "$(DATA_SETS)"
 
 ## CPU time of each step and memory per account
 steps:

@@ -18,7 +18,7 @@ use weir::log::{Log, Member, Membership, Record, RecordBatch};
 use weir::score::{Case, Engine, RuleSet};
 use weir::sim::{Settings, Simulator};
 use weir::stage::{Lanes, Merge};
-use weir::state::{Features, Horizon, State};
+use weir::state::{FeatureSet, Features, Horizon, Profiles, State};
 
 const EVENTS: usize = 50_000;
 const ROUNDS: usize = 5;
@@ -86,7 +86,10 @@ fn records() -> Vec<Record> {
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology");
     let topology = Topology::load(&folder).expect("the shipped topology is sound");
-    let engine = Engine::new(RuleSet::load(&topology.rules).expect("the shipped rules are sound"));
+    let features = FeatureSet::load(&topology.features, Horizon::default().ids);
+    let features = Arc::new(features.expect("the shipped features are sound"));
+    let rules = RuleSet::load(&topology.rules, &features).expect("the shipped rules are sound");
+    let engine = Engine::new(rules);
     let decoder = Decoder::new(Writers::built_in());
     let records = records();
     let mut table = Table(Vec::new());
@@ -123,27 +126,32 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
         |record: &Record| String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned();
     let keys: Vec<String> = records.iter().map(key).collect();
     let each = || records.iter().zip(&decoded).zip(&keys);
+    let (set, profiles) = (engine.rules().features(), Profiles::default());
+    let horizon = Horizon::default();
     let mut state = State::default();
     table.time("apply", records.len(), false, || {
         for ((record, decoded), key) in each() {
-            state.apply(key, &decoded.event, record.payload(), Horizon::default());
+            let facts = set.facts(&decoded.event);
+            state.apply(set, key, &decoded.event, &facts, record.payload(), horizon, None);
         }
     });
     let mut again = State::default();
     let mut features = Features::default();
+    let mut values: Vec<Vec<Slot<'static>>> = Vec::new();
     table.time("apply and read features", records.len(), false, || {
         for ((record, decoded), key) in each() {
-            let (account, time) = (again.account(key), decoded.event.event_time());
-            features.before(account, time);
-            account.apply(&decoded.event, record.payload(), Horizon::default());
-            black_box(features.after(account, time));
+            let (event, facts) = (&decoded.event, set.facts(&decoded.event));
+            let before = Some((&mut features, &profiles));
+            again.apply(set, key, event, &facts, record.payload(), horizon, before);
+            again.read(set, key, &facts, &mut features, &profiles);
+            black_box(features.values());
         }
     });
-    let values: Vec<Vec<Slot<'static>>> = each()
-        .map(|((_, decoded), key)| {
-            features.after(state.account(key), decoded.event.event_time()).to_vec()
-        })
-        .collect();
+    for ((_, decoded), key) in each() {
+        let facts = set.facts(&decoded.event);
+        state.read(set, key, &facts, &mut features, &profiles);
+        values.push(features.values().to_vec());
+    }
     decide(records, &decoded, &values, engine, table);
     state.bytes() as f64 / state.len() as f64
 }

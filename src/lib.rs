@@ -4,6 +4,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod event;
+pub mod expr;
 pub mod log;
 pub mod replay;
 pub mod score;

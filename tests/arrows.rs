@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room may import those after it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "cli",
     "api",
     "sink",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 15] = [
     "sim",
     "score",
     "state",
+    "expr",
     "codec",
     "text",
     "snapshot",
@@ -27,7 +28,8 @@ const ROOMS: [&str; 15] = [
 ];
 
 /// Rooms that import less than their place allows.
-const ONLY: [(&str, &[&str]); 5] = [
+const ONLY: [(&str, &[&str]); 6] = [
+    ("expr", &["event", "config"]),
     ("replay", &["codec", "event"]),
     ("sim", &["event"]),
     ("snapshot", &["event", "config", "telemetry"]),
@@ -35,7 +37,7 @@ const ONLY: [(&str, &[&str]); 5] = [
     ("telemetry", &[]),
 ];
 
-const PURE: [&str; 3] = ["score", "state", "sim"];
+const PURE: [&str; 4] = ["score", "state", "expr", "sim"];
 
 /// Words that the files of pure rooms do not have, and entries of `std`.
 const IMPURE_WORDS: [&str; 4] = ["SystemTime", "Instant", "tokio", "rusqlite"];

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::feed::{Feed, Shown, array};
-use crate::state::{FEATURES, feature_set_hash};
+use crate::state::FeatureSet;
 
 /// The least time between two events with decisions.
 const EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +30,7 @@ const START_MAX: usize = 200;
 const EVENT_MAX: usize = 100;
 
 struct Live {
+    head: Arc<str>,
     start: Option<Vec<Shown>>,
     decisions: broadcast::Receiver<Shown>,
     totals: watch::Receiver<Arc<str>>,
@@ -41,12 +42,14 @@ struct Live {
 /// tail ends.
 pub(super) fn stream(
     feed: &Feed,
+    head: Arc<str>,
     seat: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let (newest, decisions) = feed.follow(START_MAX);
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live { start: Some(newest), decisions, totals: feed.totals(), tick, _seat: seat };
+    let totals = feed.totals();
+    let live = Live { head, start: Some(newest), decisions, totals, tick, _seat: seat };
     futures_util::stream::unfold(live, |mut live| async {
         let event = live.next().await?;
         Some((Ok(event), live))
@@ -61,7 +64,7 @@ impl Live {
     async fn next(&mut self) -> Option<Event> {
         if let Some(newest) = self.start.take() {
             let totals = self.totals.borrow_and_update().clone();
-            let data = start(&totals, &newest);
+            let data = start(&self.head, &totals, &newest);
             return Some(Event::default().event("start").data(data));
         }
         loop {
@@ -82,14 +85,18 @@ impl Live {
     }
 }
 
-fn start(totals: &str, newest: &[Shown]) -> String {
-    let features: Vec<&str> = FEATURES.iter().map(|(name, _)| name.as_str()).collect();
-    let head = serde_json::json!({
+/// What every stream begins with: names that later events do not repeat.
+pub(super) fn head(features: &FeatureSet) -> String {
+    let names: Vec<&str> = features.names().map(|(name, _)| name).collect();
+    serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "features": features,
-        "feature_set": feature_set_hash(),
+        "features": names,
+        "feature_set": features.hash(),
     })
-    .to_string();
+    .to_string()
+}
+
+fn start(head: &str, totals: &str, newest: &[Shown]) -> String {
     let head = head.trim_end_matches('}');
     let decisions = array(newest);
     format!("{head},\"totals\":{totals},\"decisions\":{decisions}}}")
@@ -141,9 +148,11 @@ mod tests {
 
     #[test]
     fn the_start_is_json_with_a_name_for_every_feature() {
+        let features = FeatureSet::shipped().unwrap();
         let newest: Vec<Shown> = vec![Arc::from("{\"seq\":1}")];
-        let start: serde_json::Value = serde_json::from_str(&start("null", &newest)).unwrap();
-        assert_eq!(start["features"].as_array().unwrap().len(), FEATURES.len());
+        let start: serde_json::Value =
+            serde_json::from_str(&start(&head(&features), "null", &newest)).unwrap();
+        assert_eq!(start["features"].as_array().unwrap().len(), features.len());
         assert_eq!(start["decisions"][0]["seq"], 1);
         assert!(start["totals"].is_null());
     }

@@ -36,6 +36,7 @@ use tracing::{info, warn};
 
 use crate::config::limits;
 use crate::log::Log;
+use crate::state::FeatureSet;
 use crate::telemetry::metric::Exporter;
 use crate::telemetry::{Clock, Health, Part, Stop};
 use doors::Doors;
@@ -55,6 +56,8 @@ pub struct Api {
     pub health: Health,
     /// what `/metrics` shows; without, it answers 404
     pub exporter: Option<Exporter>,
+    /// what decisions read, for the names of their values
+    pub features: Arc<FeatureSet>,
     /// the time
     pub clock: Clock,
     /// the wish to stop

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::feed::{Feed, NEWEST_MAX, array};
 use super::{Api, live};
 use crate::event::{Kind, Outcome};
-use crate::state::{FEATURES, feature_set_hash};
+use crate::state::FeatureSet;
 use crate::telemetry::Health;
 use crate::telemetry::metric::{self, Exporter};
 
@@ -75,6 +75,9 @@ pub(super) struct Shared {
     exporter: Option<Exporter>,
     seats: Arc<Semaphore>,
     page: Arc<str>,
+    features: Arc<FeatureSet>,
+    /// what live streams begin with
+    head: Arc<str>,
 }
 
 impl Shared {
@@ -85,6 +88,8 @@ impl Shared {
             exporter: api.exporter.clone(),
             seats: Arc::new(Semaphore::new(WATCHERS_MAX)),
             page: Arc::from(page()),
+            features: Arc::clone(&api.features),
+            head: Arc::from(live::head(&api.features)),
         }
     }
 }
@@ -191,7 +196,7 @@ fn page() -> String {
 
 async fn follow(State(shared): State<Shared>) -> Response {
     match Arc::clone(&shared.seats).try_acquire_owned() {
-        Ok(seat) => Sse::new(live::stream(&shared.feed, seat)).into_response(),
+        Ok(seat) => Sse::new(live::stream(&shared.feed, shared.head.clone(), seat)).into_response(),
         Err(_) => {
             let why = format!("{WATCHERS_MAX} live streams are open already, expected fewer");
             let refused = error(StatusCode::SERVICE_UNAVAILABLE, &why);
@@ -203,9 +208,9 @@ async fn follow(State(shared): State<Shared>) -> Response {
 async fn decisions(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
     match limit(query.as_deref().unwrap_or_default()) {
         Ok(limit) => {
-            let features: Vec<&str> = FEATURES.iter().map(|(name, _)| name.as_str()).collect();
+            let features: Vec<&str> = shared.features.names().map(|(name, _)| name).collect();
             let features = json!(features);
-            let feature_set = json!(feature_set_hash());
+            let feature_set = json!(shared.features.hash());
             let newest = array(&shared.feed.newest(limit));
             let body = format!(
                 "{{\"feature_set\":{feature_set},\"features\":{features},\"decisions\":{newest}}}\n"
@@ -253,11 +258,11 @@ async fn ready(State(shared): State<Shared>) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-async fn version() -> Response {
+async fn version(State(shared): State<Shared>) -> Response {
     axum::Json(json!({
         "name": "weir",
         "version": env!("CARGO_PKG_VERSION"),
-        "feature_set": feature_set_hash(),
+        "feature_set": shared.features.hash(),
     }))
     .into_response()
 }

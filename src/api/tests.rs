@@ -17,7 +17,7 @@ use crate::event::{
 };
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::{Appender, Consumer, Follower, LogError, Member, Producer, Reader, RecordBatch};
-use crate::state::{FEATURES, feature_set_hash};
+use crate::state::FeatureSet;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const NOW: i64 = 1_700_000_000_000;
@@ -45,8 +45,8 @@ pub(super) fn decision(i: i64, kind: Kind, outcome: Outcome) -> Decision<'static
             rule: text("hostile"),
         }],
         fields: vec![FieldValue { name: text("amount_minor"), value: Slot::Int(i64::MAX) }],
-        features: FEATURES.iter().map(|_| Slot::Int(i)).collect(),
-        feature_set: text(feature_set_hash()),
+        features: vec![Slot::Int(i); FeatureSet::shipped().unwrap().len()],
+        feature_set: Text::from(FeatureSet::shipped().unwrap().hash().to_owned()),
         rule_set: text("rules"),
         model: None,
         lists: None,
@@ -188,6 +188,7 @@ fn api(listen: SocketAddr) -> (tempfile::TempDir, Arc<Breakable>, Api) {
         group: "weir.score".into(),
         health: Health::default(),
         exporter: None,
+        features: Arc::new(FeatureSet::shipped().unwrap()),
         clock: Clock::system(),
         stop: Stop::default(),
     };
@@ -371,7 +372,7 @@ fn decisions_reach_the_page_and_totals_count_from_the_start_of_serving() {
     assert_eq!(first["reasons"][0]["text"], made[0].reasons[0].text.as_str());
     assert_eq!(first["fields"][0]["value"], i64::MAX.to_string());
     assert_eq!(first["source"]["schema_id"], "ffffffffffffffff");
-    assert_eq!(first["features"].as_array().unwrap().len(), FEATURES.len());
+    assert_eq!(first["features"].as_array().unwrap().len(), FeatureSet::shipped().unwrap().len());
 
     let totals = early.until("totals", |totals| totals["decisions"]["transaction"]["BLOCK"] == 2);
     assert_eq!(totals["decisions"]["invoice"]["STEP_UP"], 1);

@@ -2,10 +2,15 @@
 //! the rules have changed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Exit, Failure};
-use crate::config::RuleFile;
+use crate::config::{FeatureFile, RuleFile};
 use crate::score::{Engine, RuleSet};
+use crate::state::{FeatureSet, Horizon};
+
+/// Name of the file with the features beside the rules.
+const FEATURES: &str = "features.toml";
 
 fn folder(data: &Path, hash: &str) -> PathBuf {
     data.join("rules").join(hash)
@@ -27,6 +32,7 @@ pub(super) fn keep(data: &Path, rules: &RuleSet) -> Result<(), Failure> {
     for (kind, text) in rules.files() {
         std::fs::write(aside.join(format!("{kind}.toml")), text).map_err(failed)?;
     }
+    std::fs::write(aside.join(FEATURES), rules.features().text()).map_err(failed)?;
     std::fs::rename(&aside, &folder).map_err(failed)
 }
 
@@ -37,15 +43,23 @@ pub(super) fn keep(data: &Path, rules: &RuleSet) -> Result<(), Failure> {
 pub(super) fn engine(data: &Path, hash: &str) -> Result<Engine, String> {
     let folder = folder(data, hash);
     let mut files = Vec::new();
+    let mut features = FeatureFile::shipped();
     let entries = std::fs::read_dir(&folder)
         .map_err(|error| format!("rule set {hash} is not in {}: {error}", folder.display()))?;
     for entry in entries {
         let path = entry.map_err(|error| error.to_string())?.path();
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        if path.ends_with(FEATURES) {
+            features = FeatureFile::parse(&path, text);
+            continue;
+        }
         files.push(RuleFile::parse(&path, text).map_err(|problem| problem.to_string())?);
     }
-    let rules = RuleSet::load(&files).map_err(|problems| problems.to_string())?;
+    let features = features.map_err(|problem| problem.to_string())?;
+    let features = FeatureSet::load(&features, Horizon::default().ids);
+    let features = Arc::new(features.map_err(|problems| problems.to_string())?);
+    let rules = RuleSet::load(&files, &features).map_err(|problems| problems.to_string())?;
     if rules.hash() != hash {
         return Err(format!(
             "{} holds rule set {}, expected {hash}: it was changed, or features were",

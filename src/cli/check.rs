@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -10,7 +11,7 @@ use crate::codec::Writers;
 use crate::config::{Place, Problem, Problems, Topology};
 use crate::event::Kind;
 use crate::score::RuleSet;
-use crate::state::FEATURES;
+use crate::state::FeatureSet;
 
 /// Checks a topology without running it: files, types of all rules, their tests, schemas.
 #[derive(Debug, Args)]
@@ -56,7 +57,8 @@ impl Check {
 /// Loads a topology with everything it names.
 pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, RuleSet), Problems> {
     let topology = Topology::load(folder)?;
-    let rules = RuleSet::load(&topology.rules)?;
+    let features = Arc::new(FeatureSet::load(&topology.features, *topology.dedupe.ids.get_ref())?);
+    let rules = RuleSet::load(&topology.rules, &features)?;
     Writers::built_in()
         .add_folder(&topology.schemas())
         .map_err(|error| Problem::new(Place::file(&topology.schemas()), error.to_string()))?;
@@ -79,11 +81,11 @@ fn describe(topology: &Topology, rules: &RuleSet) -> String {
         let ids: Vec<&str> = rules.rule_ids(kind).collect();
         line(format!("  {:<12} {} rules: {}", kind.label(), ids.len(), ids.join(", ")));
     }
-    line(format!(
-        "features  {} per account, feature set {}",
-        FEATURES.len(),
-        crate::state::feature_set_hash()
-    ));
+    let features = rules.features();
+    line(format!("features  {}, feature set {}", features.len(), features.hash()));
+    for (key, bytes) in features.bytes_max() {
+        line(format!("  {key:<12} at most {bytes} bytes each"));
+    }
     let webhooks: Vec<&str> = topology.webhooks.iter().map(|hook| hook.name.as_str()).collect();
     line(format!(
         "webhooks  {}",

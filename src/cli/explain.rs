@@ -13,7 +13,6 @@ use crate::codec::{Contract, Encoder, body, decode_offline, json};
 use crate::event::Decision;
 use crate::score::Engine;
 use crate::sink::store::Store;
-use crate::state::FEATURES;
 
 /// Decisions read at once.
 const PAGE: usize = 1_000;
@@ -63,7 +62,7 @@ impl Explain {
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
             say!("{json:#}");
         } else {
-            show(&decision);
+            show(&decision, &verifier.features(&decision));
         }
         if self.verify {
             verifier.verify(&record).map_err(|reason| Failure::new(Exit::Unproved, reason))?;
@@ -133,16 +132,33 @@ impl<'a> Verifier<'a> {
         Verifier { data, engines: HashMap::new(), encoder: Encoder::default(), again: Vec::new() }
     }
 
-    fn verify(&mut self, record: &[u8]) -> Result<(), String> {
-        let decision = read(record)?;
+    /// The engine of the rule set that a decision names.
+    fn engine(&mut self, decision: &Decision<'_>) -> Result<&Engine, String> {
         let hash = decision.rule_set.as_str();
         if !self.engines.contains_key(hash) {
             self.engines.insert(hash.to_owned(), archive::engine(self.data, hash));
         }
-        let engine = match self.engines.get(hash) {
-            Some(Ok(engine)) => engine,
-            Some(Err(reason)) => return Err(reason.clone()),
-            None => return Err(format!("no rule set {hash}")),
+        match self.engines.get(hash) {
+            Some(Ok(engine)) => Ok(engine),
+            Some(Err(reason)) => Err(reason.clone()),
+            None => Err(format!("no rule set {hash}")),
+        }
+    }
+
+    /// The names of a decision's features; none where its rule set is not kept.
+    fn features(&mut self, decision: &Decision<'_>) -> Vec<String> {
+        let names = |engine: &Engine| {
+            engine.rules().features().names().map(|(name, _)| name.to_owned()).collect()
+        };
+        self.engine(decision).map(names).unwrap_or_default()
+    }
+
+    fn verify(&mut self, record: &[u8]) -> Result<(), String> {
+        let decision = read(record)?;
+        // kept in two steps, because the encoder is needed beside it
+        self.engine(&decision)?;
+        let Some(Ok(engine)) = self.engines.get(decision.rule_set.as_str()) else {
+            return Err(format!("no rule set {}", decision.rule_set));
         };
         let again = engine.rerun(&decision)?;
         self.again.clear();
@@ -163,7 +179,7 @@ impl<'a> Verifier<'a> {
     }
 }
 
-fn show(decision: &Decision<'_>) {
+fn show(decision: &Decision<'_>, features: &[String]) {
     say!("decision    {}", decision.decision_id);
     say!(
         "event       {} {} of {}/{}",
@@ -187,8 +203,9 @@ fn show(decision: &Decision<'_>) {
         say!("  {:<32} {}", &*field.name, field.value);
     }
     say!("features    set {}", decision.feature_set);
-    for ((name, _), value) in FEATURES.iter().zip(&decision.features) {
-        say!("  {name:<32} {value}");
+    for (i, value) in decision.features.iter().enumerate() {
+        let number = format!("number {i}");
+        say!("  {:<32} {value}", features.get(i).unwrap_or(&number));
     }
     say!("rule set    {}", decision.rule_set);
     for degraded in &decision.degraded {

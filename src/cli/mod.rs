@@ -30,6 +30,7 @@ mod process;
 mod replay;
 mod run;
 mod snapshot;
+mod state;
 mod store;
 mod topics;
 mod watch;
@@ -84,6 +85,8 @@ enum Command {
     Topics(topics::Topics),
     #[command(subcommand)]
     Store(store::Store),
+    #[command(subcommand)]
+    State(state::State),
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
     Metrics(metrics::Metrics),
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(command) => command.run(),
         Command::Topics(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::State(command) => command.run(),
         Command::Snapshot(command) => command.run(),
         Command::Metrics(command) => command.run(),
     };

@@ -24,8 +24,12 @@ use crate::log::faults::Faults;
 use crate::score::RuleSet;
 use crate::sink::notify::{Notify, NotifyContext, NotifyError, NotifyHandle};
 use crate::sink::store::{Store, StoreContext, StoreSink, StoreSinkFailure};
-use crate::stage::{self, Context, Merge, PoisonLimits, Settings, Stage, StageEnd, Watchdog};
-use crate::state::Horizon;
+use crate::snapshot::Vault;
+use crate::stage::{
+    self, Context, Merge, PoisonLimits, Settings, SnapshotMeans, SnapshotPlan, Stage, StageEnd,
+    Watchdog,
+};
+use crate::state::{FeatureSet, Horizon};
 use crate::telemetry::metric::Exporter;
 use crate::telemetry::{Clock, Health, Stop};
 
@@ -71,6 +75,7 @@ pub(super) struct Process {
     notify: Option<NotifyHandle>,
     server: Option<JoinHandle<()>>,
     until_end: bool,
+    features: Arc<FeatureSet>,
     runtime: Runtime,
 }
 
@@ -109,7 +114,9 @@ fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings 
 impl Process {
     /// Starts what the plan names. Everything is checked before a port is bound.
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
-        let rules = RuleSet::load(&plan.topology.rules)?;
+        let dedupe_ids = *plan.topology.dedupe.ids.get_ref();
+        let features = Arc::new(FeatureSet::load(&plan.topology.features, dedupe_ids)?);
+        let rules = RuleSet::load(&plan.topology.rules, &features)?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
         let decoder = match use_registry_of(plan.topology)? {
@@ -136,6 +143,7 @@ impl Process {
             notify: None,
             server: None,
             until_end: plan.until_end,
+            features,
             runtime,
         };
         let health = Health::default();
@@ -189,6 +197,12 @@ impl Process {
                 log: Arc::clone(&self.log),
                 decoder: Arc::new(decoder),
                 rules: Arc::new(plan.topology.rules.clone()),
+                features: Arc::clone(&self.features),
+                // a sole worker on a log of its own sees everything first
+                profiles: (plan.topology.kafka.is_some()
+                    || *plan.topology.worker.count.get_ref() > 1)
+                    .then(Arc::default),
+                snapshots: self.snapshot_plan(plan)?,
                 clock: self.clock.clone(),
                 health: health.clone(),
                 stop: self.stop.clone(),
@@ -203,6 +217,20 @@ impl Process {
             self.stage = Some(Stage::start(&context, &settings(plan, transaction_timeout))?);
         }
         Ok(())
+    }
+
+    fn snapshot_plan(&self, plan: &Plan<'_>) -> Result<SnapshotPlan, Failure> {
+        let settings = &plan.topology.snapshots;
+        if !settings.enabled {
+            return Ok(SnapshotPlan::None);
+        }
+        let vault = Vault::open(settings, plan.data, self.runtime.handle()).map_err(failed)?;
+        Ok(SnapshotPlan::Beside(SnapshotMeans {
+            vault,
+            interval: settings.interval,
+            keep: settings.keep,
+            partitions: self.log.partitions(Topic::Transactions)?,
+        }))
     }
 
     fn start_server(&mut self, listen: SocketAddr, health: &Health) -> Result<(), Failure> {
@@ -220,6 +248,7 @@ impl Process {
             group: stage::GROUP.to_owned(),
             health: health.clone(),
             exporter: Some(exporter),
+            features: Arc::clone(&self.features),
             clock: self.clock.clone(),
             // the last decisions are seen until the sinks are drained too
             stop: self.sinks_stop.clone(),

@@ -111,6 +111,7 @@ mod tests {
             amount_minor: amount,
             entities: ids.into_iter().map(entity).collect(),
             verdict: None,
+            marks: Vec::new(),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Limits {
     pub panics_max: usize,
     /// rules of one kind of event
     pub rules_max: usize,
+    /// features of a topology
+    pub features_max: usize,
     /// bytes of one rule's expression
     pub expression_bytes_max: usize,
     /// bytes of one record of touches before the next one is begun
@@ -136,6 +138,7 @@ pub const fn limits() -> Limits {
         registry_unknown_ttl: Duration::from_secs(10),
         panics_max: 1_024,
         rules_max: 1_000,
+        features_max: 512,
         expression_bytes_max: 8_192,
         touch_bytes: 256 << 10,
         console_backlog: 1_000,

@@ -1,5 +1,6 @@
 //! Topology files to typed, checked values. Reads files and the environment; decides nothing.
 
+mod features;
 mod kafka;
 mod limits;
 mod login;
@@ -13,6 +14,7 @@ mod text;
 mod topology;
 mod webhook;
 
+pub use features::{FeatureFile, FeatureSpec, duration_ms};
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
 pub use login::Login;

@@ -46,8 +46,6 @@ pub struct Snapshots {
     pub interval: Duration,
     /// snapshots kept of each series
     pub keep: usize,
-    /// state in one file before it is compressed, in bytes
-    pub shard_bytes: usize,
 }
 
 /// Where snapshots are.
@@ -86,7 +84,6 @@ pub(super) struct SnapshotsFile {
     allow_http: bool,
     interval_seconds: Spanned<u64>,
     keep: Spanned<usize>,
-    shard_bytes: Spanned<usize>,
 }
 
 impl Default for SnapshotsFile {
@@ -101,9 +98,8 @@ impl Default for SnapshotsFile {
             secret_key: None,
             secret_key_file: None,
             allow_http: false,
-            interval_seconds: Spanned::new(0..0, 60),
+            interval_seconds: Spanned::new(0..0, 10),
             keep: Spanned::new(0..0, 3),
-            shard_bytes: Spanned::new(0..0, 2 << 20),
         }
     }
 }
@@ -119,7 +115,6 @@ impl SnapshotsFile {
             allow_http: self.allow_http,
             interval: Duration::from_secs(self.interval_seconds.into_inner()),
             keep: self.keep.into_inner(),
-            shard_bytes: self.shard_bytes.into_inner(),
         }
     }
 }
@@ -135,7 +130,6 @@ impl Checker<'_> {
         let before = problems.len();
         self.range("interval_seconds", &file.interval_seconds, (5, 86_400), problems);
         self.range("keep", &file.keep, (2, 100), problems);
-        self.range("shard_bytes", &file.shard_bytes, (64 << 10, 64 << 20), problems);
         if let Some(endpoint) = &file.endpoint {
             problems.extend(self.endpoint(endpoint, file.allow_http).err());
         }
@@ -240,8 +234,8 @@ mod tests {
             let settings = load(section).unwrap();
             assert_eq!(settings.place, SnapshotPlace::Folder("snapshots".into()));
             assert!(settings.enabled && !settings.allow_http && settings.login.is_none());
-            let numbers = (settings.interval.as_secs(), settings.keep, settings.shard_bytes);
-            assert_eq!(numbers, (60, 3, 2_097_152));
+            let numbers = (settings.interval.as_secs(), settings.keep);
+            assert_eq!(numbers, (10, 3));
         }
     }
 
@@ -265,7 +259,6 @@ mod tests {
             ("interval_seconds = 4", ["interval_seconds is 4", "expected 5 to 86400"]),
             ("interval_seconds = 86401", ["is 86401", "expected 5 to 86400"]),
             ("keep = 1", ["keep is 1", "expected 2 to 100"]),
-            ("shard_bytes = 65535", ["shard_bytes is 65535", "expected 65536 to 67108864"]),
             ("place = \"\"", ["place is \"\"", "expected a folder or s3://bucket/prefix"]),
             ("place = \"gs://b\"", ["gs://b", "expected a folder or s3://bucket/prefix"]),
             ("place = \"s3:///x\"", ["s3:///x", "a bucket"]),

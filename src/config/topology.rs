@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::features::FeatureFile;
 use super::kafka::KafkaFile;
 use super::registry::{Registry, RegistryFile};
 use super::rules::RuleFile;
@@ -43,6 +44,8 @@ pub struct Topology {
     pub snapshots: Snapshots,
     /// who is told of escalations
     pub webhooks: Vec<Webhook>,
+    /// what is remembered and read by every decision
+    pub features: FeatureFile,
     /// rules, one file per kind of event
     pub rules: Vec<RuleFile>,
 }
@@ -250,7 +253,9 @@ impl Topology {
         let snapshots = checker.snapshots(file.snapshots, folder, &mut problems);
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let kafka = file.kafka.and_then(|file| checker.kafka(file, &mut problems));
+        let features = FeatureFile::load(folder).map_err(|problem| problems.push(problem));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
+        let Ok(features) = features else { return Err(Problems(problems)) };
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -267,6 +272,7 @@ impl Topology {
             store,
             snapshots,
             webhooks,
+            features,
             rules,
         })
     }

@@ -417,6 +417,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict of that symbol.
+    pub fn from_name(name: &str) -> Option<Verdict> {
+        [Self::Fraud, Self::Genuine, Self::FirstParty, Self::Unknown]
+            .into_iter()
+            .find(|verdict| verdict.name() == name)
+    }
+
     /// The symbol on the wire.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ mod position;
 mod slot;
 mod text;
 mod touch;
+mod verdict;
 
 pub use dead_letter::{Code, DeadLetter, FailedStage};
 pub use decision::{
@@ -26,4 +27,4 @@ pub use input::{
 pub use position::{Position, Topic};
 pub use slot::Slot;
 pub use text::{Date, Millis, Text};
-pub use touch::{Entity, Touch, TouchEvent, TouchedEntity};
+pub use touch::{Entity, Mark, Touch, TouchEvent, TouchedEntity};

@@ -31,6 +31,15 @@ pub struct TouchedEntity<'a> {
     pub id: Text<'a>,
 }
 
+/// A group of features that an event counts in, and what of it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// hash of the group's definition: whoever declares it alike has the same
+    pub group: i64,
+    /// the field's value as an integer
+    pub value: i64,
+}
+
 /// One event and whom it met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TouchEvent<'a> {
@@ -38,7 +47,7 @@ pub struct TouchEvent<'a> {
     pub kind: Kind,
     /// of the event
     pub event_time: Millis,
-    /// of the event
+    /// of the event, or the payment that it says something of
     #[serde(borrow)]
     pub subject_id: Text<'a>,
     /// `tenant/account_id`
@@ -47,8 +56,11 @@ pub struct TouchEvent<'a> {
     pub amount_minor: Option<i64>,
     /// whom it met
     pub entities: Vec<TouchedEntity<'a>>,
-    /// set when the touch carries a label
+    /// set when it says of the payment `subject_id` whether it was fraud
     pub verdict: Option<Text<'a>>,
+    /// what it counts in
+    #[serde(default)]
+    pub marks: Vec<Mark>,
 }
 
 /// What records of one input partition did to entities.
@@ -64,65 +76,85 @@ pub struct Touch<'a> {
 /// Entities that one event can name.
 const ENTITIES_MAX: usize = 7;
 
-impl<'a> TouchEvent<'a> {
-    /// What `event` of the account `tenant/account_id` touches; `None`: nobody else.
-    pub fn of(event: &'a Event<'_>, account: &'a str) -> Option<TouchEvent<'a>> {
-        let named: [(Entity, Option<&'a str>); ENTITIES_MAX];
-        let amount_minor;
-        match event {
-            Event::Transaction(event) => {
-                named = [
-                    (Entity::Card, event.card_id.as_deref()),
-                    (Entity::Terminal, event.terminal_id.as_deref()),
-                    (Entity::Merchant, Some(&event.merchant_id)),
-                    (Entity::Device, event.device_id.as_deref()),
-                    (Entity::Ip, event.ip.as_deref()),
-                    (Entity::Beneficiary, event.beneficiary_id.as_deref()),
-                    (Entity::Email, event.email_hash.as_deref()),
-                ];
-                amount_minor = event.amount_minor;
-            }
-            Event::Dispute(event) => {
-                named = [
-                    (Entity::Card, event.card_id.as_deref()),
-                    (Entity::Terminal, event.terminal_id.as_deref()),
-                    (Entity::Merchant, event.merchant_id.as_deref()),
-                    (Entity::Device, event.device_id.as_deref()),
-                    (Entity::Ip, event.ip.as_deref()),
-                    (Entity::Beneficiary, None),
-                    (Entity::Email, None),
-                ];
-                amount_minor = event.amount_minor;
-            }
+impl Event<'_> {
+    /// The entities that this event may name, and what it calls them.
+    pub fn entities(&self) -> [(Entity, Option<&str>); ENTITIES_MAX] {
+        let named = match self {
+            Event::Transaction(event) => [
+                (Entity::Card, event.card_id.as_deref()),
+                (Entity::Terminal, event.terminal_id.as_deref()),
+                (Entity::Merchant, Some(&*event.merchant_id)),
+                (Entity::Device, event.device_id.as_deref()),
+                (Entity::Ip, event.ip.as_deref()),
+                (Entity::Beneficiary, event.beneficiary_id.as_deref()),
+                (Entity::Email, event.email_hash.as_deref()),
+            ],
+            Event::Dispute(event) => [
+                (Entity::Card, event.card_id.as_deref()),
+                (Entity::Terminal, event.terminal_id.as_deref()),
+                (Entity::Merchant, event.merchant_id.as_deref()),
+                (Entity::Device, event.device_id.as_deref()),
+                (Entity::Ip, event.ip.as_deref()),
+                (Entity::Beneficiary, None),
+                (Entity::Email, None),
+            ],
             Event::Invoice(event) => {
-                let none = (Entity::Vendor, None);
-                named = [
-                    (Entity::Vendor, event.vendor_id.as_deref()),
-                    (Entity::Employee, event.employee_id.as_deref()),
-                    none,
-                    none,
-                    none,
-                    none,
-                    none,
-                ];
-                amount_minor = event.amount_minor;
+                let mut named = [(Entity::Vendor, None); ENTITIES_MAX];
+                named[0] = (Entity::Vendor, event.vendor_id.as_deref());
+                named[1] = (Entity::Employee, event.employee_id.as_deref());
+                named
             }
             // a chat meets nobody else, and a label says nothing of whom its subject met
-            Event::Chat(_) | Event::Label(_) => return None,
-        }
-        let met = |(entity, id): (Entity, Option<&'a str>)| {
-            let id = id.filter(|id| !id.is_empty())?;
-            Some(TouchedEntity { entity, id: Text::from(id) })
+            Event::Chat(_) | Event::Label(_) => [(Entity::Vendor, None); ENTITIES_MAX],
         };
-        let entities: Vec<TouchedEntity<'a>> = named.into_iter().filter_map(met).collect();
+        named.map(|(entity, id)| (entity, id.filter(|id| !id.is_empty())))
+    }
+
+    fn amount_minor(&self) -> Option<i64> {
+        match self {
+            Event::Transaction(event) => Some(event.amount_minor),
+            Event::Dispute(event) => Some(event.amount_minor),
+            Event::Invoice(event) => Some(event.amount_minor),
+            Event::Chat(_) | Event::Label(_) => None,
+        }
+    }
+}
+
+impl Entity {
+    /// Whether events of this kind can name one.
+    pub fn is_named_by(self, kind: Kind) -> bool {
+        match self {
+            Entity::Card | Entity::Terminal | Entity::Merchant | Entity::Device | Entity::Ip => {
+                matches!(kind, Kind::Transaction | Kind::Dispute)
+            }
+            Entity::Beneficiary | Entity::Email => kind == Kind::Transaction,
+            Entity::Vendor | Entity::Employee => kind == Kind::Invoice,
+        }
+    }
+}
+
+impl<'a> TouchEvent<'a> {
+    /// What `event` of the account `tenant/account_id` touches, and what counts of it; `None`: nobody
+    /// else.
+    pub fn of(event: &'a Event<'_>, account: &'a str, marks: &[Mark]) -> Option<TouchEvent<'a>> {
+        let met = |(entity, id): (Entity, Option<&'a str>)| {
+            Some(TouchedEntity { entity, id: Text::from(id?) })
+        };
+        let entities: Vec<TouchedEntity<'a>> =
+            event.entities().into_iter().filter_map(met).collect();
+        let (subject_id, verdict) = match event.says_of_payment() {
+            Some((payment, verdict)) => (payment, Some(Text::from(verdict.name()))),
+            None => (event.subject_id(), None),
+        };
         (!entities.is_empty()).then(|| TouchEvent {
             kind: event.kind(),
             event_time: event.event_time(),
-            subject_id: Text::from(event.subject_id()),
+            subject_id: Text::from(subject_id),
             account: Text::from(account),
-            amount_minor: Some(amount_minor),
+            amount_minor: event.amount_minor(),
             entities,
-            verdict: None,
+            verdict,
+            marks: marks.to_vec(),
         })
     }
 }

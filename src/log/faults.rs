@@ -26,11 +26,21 @@ pub enum Step {
     Commit,
     /// after the commit, before anybody is told
     Committed,
+    /// before a captured part of the state is stored
+    ShardCaptured,
+    /// after it was
+    ShardStored,
+    /// before the stored parts are named
+    Manifest,
+    /// after they were
+    ManifestWritten,
+    /// before a partition is restored
+    Restore,
 }
 
 impl Step {
     /// Every step, for tests that draw one.
-    pub const ALL: [Step; 8] = [
+    pub const ALL: [Step; 13] = [
         Step::Poll,
         Step::Apply,
         Step::Begin,
@@ -39,6 +49,11 @@ impl Step {
         Step::PositionsSent,
         Step::Commit,
         Step::Committed,
+        Step::ShardCaptured,
+        Step::ShardStored,
+        Step::Manifest,
+        Step::ManifestWritten,
+        Step::Restore,
     ];
 
     /// Its name in errors.
@@ -52,6 +67,11 @@ impl Step {
             Step::PositionsSent => "positions sent",
             Step::Commit => "commit",
             Step::Committed => "committed",
+            Step::ShardCaptured => "shard captured",
+            Step::ShardStored => "shard stored",
+            Step::Manifest => "manifest",
+            Step::ManifestWritten => "manifest written",
+            Step::Restore => "restore",
         }
     }
 }

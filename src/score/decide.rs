@@ -5,22 +5,19 @@
 //! score decides: `1 - Π(1 - weight)` over the matching rules, against the kind's thresholds.
 
 use super::case::Case;
-use super::fields;
-use super::program::{Root, Scope, Values};
 use super::rules::{KindRules, Rule, RuleSet};
 use crate::config::Action;
 use crate::event::{
     Decision, Escalation, Event, FieldValue, Kind, Millis, Outcome, Reason, Slot, Text,
     decision_id, escalation_id,
 };
-use crate::state::feature_set_hash;
+use crate::expr;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Decides. One per thread: it keeps the interpreter's context.
+/// Decides.
 pub struct Engine {
     rules: RuleSet,
-    root: Root,
 }
 
 impl std::fmt::Debug for Engine {
@@ -32,7 +29,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that decides by these rules.
     pub fn new(rules: RuleSet) -> Engine {
-        Engine { rules, root: Root::default() }
+        Engine { rules }
     }
 
     /// The rules it decides by.
@@ -47,7 +44,7 @@ impl Engine {
     /// The fields of an event that its kind's rules read: the `fields` of its [`Case`].
     pub fn fields_of<'a>(&self, event: &'a Event<'_>) -> Vec<Slot<'a>> {
         self.kind(event.kind()).map_or_else(Vec::new, |rules| {
-            rules.fields_read.iter().map(|field| fields::read(event, *field)).collect()
+            rules.fields_read.iter().map(|field| expr::read(event, *field)).collect()
         })
     }
 
@@ -74,7 +71,7 @@ impl Engine {
             reasons: verdict.reasons,
             fields: verdict.fields,
             features: case.features.to_vec(),
-            feature_set: Text::from(feature_set_hash()),
+            feature_set: Text::from(self.rules.features().hash()),
             rule_set: Text::from(self.rules.hash()),
             model: None,
             lists: None,
@@ -90,14 +87,8 @@ impl Engine {
             slots[*slot] = *value;
         }
         slots[rules.vocabulary.field_count()..].copy_from_slice(case.features);
-        let values = Values { names: rules.vocabulary.by_name(), slots: &slots };
-        let scope = Scope::new(&self.root, &values);
-        // no answer, for instance about something absent, is no match
-        let matched: Vec<&Rule> = rules
-            .rules
-            .iter()
-            .filter(|rule| rule.program.matches(&scope).unwrap_or(false))
-            .collect();
+        let matched: Vec<&Rule> =
+            rules.rules.iter().filter(|rule| rule.program.holds(&slots)).collect();
         let score = score(&matched);
         let (outcome, decided_by) = outcome(rules, &matched, score);
         let wording = &rules.recommend;
@@ -167,7 +158,7 @@ impl Engine {
             false => Err(format!("the record names {what} {found}, this is {ours}")),
         };
         expect("rule set", &record.rule_set, self.rules.hash())?;
-        expect("feature set", &record.feature_set, feature_set_hash())?;
+        expect("feature set", &record.feature_set, self.rules.features().hash())?;
         let names = |slots: &[usize], rules: &KindRules| -> Vec<String> {
             slots.iter().map(|slot| rules.vocabulary.name(*slot).to_owned()).collect()
         };
@@ -178,8 +169,8 @@ impl Engine {
                 return Err(format!("the record has fields {theirs:?}, expected {ours:?}"));
             }
         }
-        if record.features.len() != crate::state::FEATURES.len() {
-            let (found, ours) = (record.features.len(), crate::state::FEATURES.len());
+        let (found, ours) = (record.features.len(), self.rules.features().len());
+        if found != ours {
             return Err(format!("the record has {found} features, expected {ours}"));
         }
         Ok(self.decide(&Case {

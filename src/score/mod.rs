@@ -11,15 +11,10 @@
 //! what cannot be compared, or fails one of its own tests, is refused then and never at run time.
 
 mod case;
-mod check;
 mod decide;
-mod fields;
-mod program;
 mod rules;
 mod template;
-mod vocabulary;
 
 pub use case::Case;
 pub use decide::Engine;
 pub use rules::RuleSet;
-pub use vocabulary::Type;

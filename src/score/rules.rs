@@ -1,18 +1,18 @@
 //! Rule files to rules that run. Whatever is wrong is found here, with its place in the file.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::program::{Program, Root, Scope, Values};
 use super::template::Template;
-use super::vocabulary::{Type, Vocabulary};
 use crate::config::{
     Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, RuleTest, Thresholds, Wording,
     limits,
 };
 use crate::event::{Kind, Slot};
-use crate::state::feature_set_hash;
+use crate::expr::{Program, Type, Vocabulary};
+use crate::state::FeatureSet;
 
 /// One rule, ready to run.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub struct RuleSet {
     pub(super) kinds: [Option<KindRules>; 4],
     hash: String,
     files: BTreeMap<String, String>,
+    features: Arc<FeatureSet>,
 }
 
 impl RuleSet {
@@ -51,7 +52,7 @@ impl RuleSet {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn load(files: &[RuleFile]) -> Result<RuleSet, Problems> {
+    pub fn load(files: &[RuleFile], features: &Arc<FeatureSet>) -> Result<RuleSet, Problems> {
         let mut problems = Vec::new();
         let mut kinds = [None, None, None, None];
         let mut ids = HashSet::new();
@@ -62,7 +63,7 @@ impl RuleSet {
                 problems.push(Problem::new(Place::file(&file.path), message));
                 continue;
             };
-            let loader = Loader { file, vocabulary: Vocabulary::of(kind) };
+            let loader = Loader { file, vocabulary: vocabulary(kind, features) };
             kinds[kind as usize] = Some(loader.load(&mut ids, &mut problems));
         }
         if !problems.is_empty() {
@@ -70,13 +71,23 @@ impl RuleSet {
         }
         let files: BTreeMap<String, String> =
             files.iter().map(|file| (file.kind.clone(), file.text.clone())).collect();
-        Ok(RuleSet { kinds, hash: hash(&files), files })
+        Ok(RuleSet {
+            kinds,
+            hash: hash(&files, features.hash()),
+            files,
+            features: Arc::clone(features),
+        })
     }
 
     /// Hash of all rule files and of the feature set they are written against: SHA-256, first 16
     /// bytes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The features they are written against.
+    pub fn features(&self) -> &Arc<FeatureSet> {
+        &self.features
     }
 
     /// The text of each rule file by kind: what must be kept to run a decision again.
@@ -94,9 +105,14 @@ impl RuleSet {
     }
 }
 
-fn hash(files: &BTreeMap<String, String>) -> String {
+/// What rules of a kind may name.
+fn vocabulary(kind: Kind, features: &FeatureSet) -> Vocabulary {
+    Vocabulary::new(kind, features.names())
+}
+
+fn hash(files: &BTreeMap<String, String>, feature_set: &str) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(feature_set_hash());
+    hasher.update(feature_set);
     for (kind, text) in files {
         hasher.update(format!("\n{kind} {}\n", text.len()));
         hasher.update(text);
@@ -137,7 +153,7 @@ impl Loader<'_> {
         }
         let mut fields_read: Vec<usize> = rules
             .iter()
-            .flat_map(|rule| rule.program.slots.iter().copied().chain(rule.text.slots()))
+            .flat_map(|rule| rule.program.slots().iter().copied().chain(rule.text.slots()))
             .filter(|slot| *slot < self.vocabulary.field_count())
             .collect();
         fields_read.sort_unstable();
@@ -198,13 +214,10 @@ impl Loader<'_> {
     }
 
     fn run_tests(&self, spec: &RuleSpec, rule: &Rule, problems: &mut Vec<Problem>) {
-        let root = Root::default();
         for test in &spec.tests {
             match self.given(test) {
                 Ok(slots) => {
-                    let values = Values { names: self.vocabulary.by_name(), slots: &slots };
-                    let scope = Scope::new(&root, &values);
-                    let found = rule.program.matches(&scope).unwrap_or(false);
+                    let found = rule.program.holds(&slots);
                     if found != test.expect {
                         let message = format!(
                             "test of rule {:?} gives {found}, expected {}",

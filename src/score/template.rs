@@ -1,7 +1,7 @@
 //! Reason texts: words with `{name}` where a value belongs.
 
-use super::vocabulary::Vocabulary;
 use crate::event::Slot;
+use crate::expr::Vocabulary;
 
 /// Characters of a text value that a reason quotes.
 const VALUE_CHARS: usize = 80;

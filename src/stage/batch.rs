@@ -28,6 +28,10 @@ pub struct Batch {
     /// what it did to entities, by partition of the input
     touches: BTreeMap<u32, Touches>,
     touch_bytes: usize,
+    /// records of touches, by partition, once it is sealed
+    touch_records: BTreeMap<u32, i64>,
+    /// where touches stand after it, if that is known
+    pub touched_up_to: Vec<Position>,
     /// when its first record was taken up
     pub since: Option<Instant>,
     /// when records of it were written to their topics
@@ -206,6 +210,11 @@ impl Batch {
             .collect()
     }
 
+    /// Records of touches by partition, once it is sealed.
+    pub fn touch_records(&self) -> &BTreeMap<u32, i64> {
+        &self.touch_records
+    }
+
     /// What it did.
     pub fn tally(&self) -> &Tally {
         &self.tally
@@ -219,6 +228,7 @@ impl Batch {
     pub fn seal(&mut self, encoder: &mut Encoder, now: Millis) -> Result<(), EncodeError> {
         for (partition, touches) in std::mem::take(&mut self.touches) {
             let open = (touches.count, touches.items);
+            self.touch_records.insert(partition, touches.full.len() as i64 + 1);
             for (count, items) in touches.full.into_iter().chain([open]) {
                 self.records.push_with(Topic::Touches, partition, now.0, b"", |out| {
                     encoder.encode_touch(partition, count, &items, out);

@@ -1,7 +1,8 @@
 //! What every process hears, whichever partitions it owns: touches of all partitions, and control.
 //!
-//! Both are read without a group, each process for itself: touches from now on, control from its
-//! beginning. What is heard is counted, and how old a touch is when it gets here is measured.
+//! Both are read without a group, each process for itself, from their beginning: a process knows every
+//! entity before it is ready. Where a worker keeps the profiles by itself, touches are read from now on
+//! only, to be counted. How old a touch is when it gets here is measured.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,22 +10,40 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 
+use super::snapshots::{self, Loaded, Recorder, SnapshotPlan, Table};
 use crate::codec::{Contract, decode_own};
 use crate::config::limits;
 use crate::event::{Position, Topic, Touch};
 use crate::log::{Log, LogError, Record, Restarts, every_partition};
-use crate::telemetry::{Clock, Stop, metric};
+use crate::snapshot::Series;
+use crate::telemetry::{Clock, Part, Stop, metric};
 
 /// Starts to listen, until a stop is wanted.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(log: Arc<dyn Log>, clock: Clock, stop: Stop) -> std::io::Result<JoinHandle<()>> {
+pub fn start(
+    log: Arc<dyn Log>,
+    clock: Clock,
+    table: Option<Table>,
+    plan: SnapshotPlan,
+    part: Part,
+    stop: Stop,
+) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("weir-listen".into()).spawn(move || {
-        let mut at: Vec<Position> = Vec::new();
+        let mut listener = Listener {
+            clock,
+            table,
+            part,
+            at: Vec::new(),
+            behind: None,
+            loaded: Loaded::default(),
+            plan,
+            recorder: None,
+        };
         let mut restarts = Restarts::begin("listen");
         while !stop.is_stopped() {
-            let Err(error) = listen(log.as_ref(), &clock, &stop, &mut at) else {
+            let Err(error) = listener.listen(log.as_ref(), &stop) else {
                 return;
             };
             let pause = restarts.pause("log");
@@ -36,55 +55,138 @@ pub fn start(log: Arc<dyn Log>, clock: Clock, stop: Stop) -> std::io::Result<Joi
     })
 }
 
-/// Where listening begins: touches at their ends, control at its beginning.
-fn beginning(log: &dyn Log) -> Result<Vec<Position>, LogError> {
-    let touches = every_partition(log, &[Topic::Touches])?;
-    let control = every_partition(log, &[Topic::Control])?;
-    let offsets = log.ends(&touches)?.into_iter().chain(log.beginnings(&control)?);
-    let position = |((topic, partition), offset): (&(Topic, u32), i64)| Position {
-        topic: *topic,
-        partition: *partition,
-        offset,
-    };
-    Ok(touches.iter().chain(&control).zip(offsets).map(position).collect())
+struct Listener {
+    clock: Clock,
+    table: Option<Table>,
+    part: Part,
+    /// what is heard next
+    at: Vec<Position>,
+    /// where each partition of touches ended at the start, until all of it is heard
+    behind: Option<Vec<Position>>,
+    /// the snapshot it began with
+    loaded: Loaded,
+    plan: SnapshotPlan,
+    recorder: Option<Recorder>,
 }
 
-fn listen(
-    log: &dyn Log,
-    clock: &Clock,
-    stop: &Stop,
-    at: &mut Vec<Position>,
-) -> Result<(), LogError> {
-    if at.is_empty() {
-        *at = beginning(log)?;
-    }
-    let mut follower = log.follow(at)?;
-    let mut records = Vec::new();
-    while !stop.is_stopped() {
-        follower.poll(limits().poll_wait, &mut records)?;
-        for record in records.drain(..) {
-            hear(&record, clock.now_ms());
-            let same = |known: &&mut Position| {
-                (known.topic, known.partition) == (record.position.topic, record.position.partition)
-            };
-            if let Some(known) = at.iter_mut().find(same) {
-                known.offset = record.position.offset + 1;
+impl Listener {
+    /// Where listening begins, and what must be heard before the process is ready.
+    fn begin(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        let touches = every_partition(log, &[Topic::Touches])?;
+        let control = every_partition(log, &[Topic::Control])?;
+        let ends = log.ends(&touches)?;
+        let mut first = match self.table {
+            Some(_) => log.beginnings(&touches)?,
+            None => ends.clone(),
+        };
+        let position = |((topic, partition), offset): (&(Topic, u32), i64)| Position {
+            topic: *topic,
+            partition: *partition,
+            offset,
+        };
+        let ended: Vec<Position> = touches.iter().zip(ends).map(position).collect();
+        if let Some(table) = &mut self.table {
+            table.profiles.clear();
+            if let Some(vault) = self.plan.vault() {
+                let loaded = snapshots::load(vault, Series::Profiles, &ended, table);
+                self.loaded = loaded
+                    .unwrap_or_else(|error| {
+                        tracing::error!(%error, "no snapshot of the profiles can be had: all touches are read");
+                        None
+                    })
+                    .unwrap_or_default();
+                for ((topic, partition), first) in touches.iter().zip(&mut first) {
+                    *first = (*first).max(self.loaded.begin(*topic, *partition));
+                }
+            }
+            let feature_set = table.set.hash().to_owned();
+            self.recorder = self.plan.recorder_of(&feature_set, &self.clock, "profiles")?;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.assigned(table, Series::Profiles, &ended);
             }
         }
+        let offsets = first.into_iter().chain(log.beginnings(&control)?);
+        self.at = touches.iter().chain(&control).zip(offsets).map(position).collect();
+        self.behind = Some(ended);
+        Ok(())
     }
-    Ok(())
-}
 
-fn hear(record: &Record, now_ms: i64) {
-    let position = record.position;
-    counter!(metric::HEARD, "topic" => position.topic.name()).increment(1);
-    if position.topic != Topic::Touches {
-        return;
+    fn listen(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), LogError> {
+        if self.at.is_empty() {
+            self.begin(log)?;
+        }
+        let mut follower = log.follow(&self.at)?;
+        let mut records = Vec::new();
+        while !stop.is_stopped() {
+            self.tell(log)?;
+            follower.poll(limits().poll_wait, &mut records)?;
+            for record in records.drain(..) {
+                self.hear(&record);
+                let Position { topic, partition, offset } = record.position;
+                let same =
+                    |known: &&mut Position| (known.topic, known.partition) == (topic, partition);
+                if let Some(known) = self.at.iter_mut().find(same) {
+                    known.offset = offset + 1;
+                }
+            }
+            self.record()?;
+        }
+        Ok(())
     }
-    let age = u64::try_from(now_ms - record.timestamp_ms).unwrap_or(0);
-    histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());
-    match decode_own::<Touch<'_>>(Contract::Touch, record.payload()) {
-        Ok(touch) => counter!(metric::TOUCHED).increment(touch.events.len() as u64),
-        Err(error) => tracing::error!(%position, %error, "unreadable touches"),
+
+    /// Captures what is due: everything heard is committed.
+    fn record(&mut self) -> Result<(), LogError> {
+        let (Some(recorder), Some(table)) = (&mut self.recorder, &mut self.table) else {
+            return Ok(());
+        };
+        recorder.committed(&self.at);
+        let key = |position: &Position| ((position.topic, position.partition), position.offset);
+        recorder.look(table, &self.at.iter().map(key).collect())
+    }
+
+    /// Says whether everything that was there at the start has been heard.
+    fn tell(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        let Some(behind) = &mut self.behind else { return Ok(()) };
+        if self.table.is_some() {
+            let at = &self.at;
+            let mut left = Vec::new();
+            for end in behind.iter() {
+                let same = |p: &&Position| (p.topic, p.partition) == (end.topic, end.partition);
+                let heard = at.iter().find(same).map_or(0, |position| position.offset);
+                // marks of transactions at an end are never heard
+                if heard < end.offset && heard < log.record_end(end.topic, end.partition)? {
+                    left.push(*end);
+                }
+            }
+            *behind = left;
+            if !behind.is_empty() {
+                let why = format!("profiles are read from {} partitions", behind.len());
+                self.part.not_ready(why);
+                return Ok(());
+            }
+        }
+        self.behind = None;
+        self.part.ready();
+        Ok(())
+    }
+
+    fn hear(&self, record: &Record) {
+        let position = record.position;
+        counter!(metric::HEARD, "topic" => position.topic.name()).increment(1);
+        if position.topic != Topic::Touches {
+            return;
+        }
+        let age = u64::try_from(self.clock.now_ms() - record.timestamp_ms).unwrap_or(0);
+        histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());
+        match decode_own::<Touch<'_>>(Contract::Touch, record.payload()) {
+            Ok(touch) => {
+                counter!(metric::TOUCHED).increment(touch.events.len() as u64);
+                if let Some(Table { set, profiles }) = &self.table {
+                    let has_seen = |id| self.loaded.has_seen(id, position);
+                    touch.events.iter().for_each(|event| profiles.apply(set, event, has_seen));
+                }
+            }
+            Err(error) => tracing::error!(%position, %error, "unreadable touches"),
+        }
     }
 }

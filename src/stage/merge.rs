@@ -122,6 +122,9 @@ impl Lanes {
 
     /// The next record, if one may be taken.
     pub fn next(&mut self, now: Instant) -> Option<(Millis, Record)> {
+        if self.mode == Merge::Strict {
+            return self.next_of_all(now);
+        }
         let count = self.partitions.len();
         for i in 0..count {
             let at = (self.turn + i) % count;
@@ -132,6 +135,27 @@ impl Lanes {
             }
         }
         None
+    }
+
+    /// The first record of all partitions, once each of them could say which of its own is first: what
+    /// is remembered across partitions is then the same in every run.
+    fn next_of_all(&mut self, now: Instant) -> Option<(Millis, Record)> {
+        let mut first: Option<(Millis, u8, u32, usize)> = None;
+        for (i, partition) in self.partitions.iter_mut().enumerate() {
+            match partition.first(self.mode, now) {
+                First::Waits => return None,
+                First::AtEnd => {}
+                First::Lane(lane, time) => {
+                    let rank = partition.lanes[lane].topic.rank();
+                    let found = (time, rank, partition.number, i);
+                    first = Some(first.map_or(found, |known| known.min(found)));
+                }
+            }
+        }
+        let (.., partition) = first?;
+        let taken = self.partitions[partition].next(self.mode, now)?;
+        self.buffered -= 1;
+        Some(taken)
     }
 
     /// Lets the next partition have its turn.
@@ -180,8 +204,26 @@ impl Lane {
     }
 }
 
+/// Where a partition's next record is.
+enum First {
+    /// in this lane, of this time
+    Lane(usize, Millis),
+    /// not known before more has come
+    Waits,
+    /// nowhere: there is none
+    AtEnd,
+}
+
 impl Partition {
     fn next(&mut self, mode: Merge, now: Instant) -> Option<(Millis, Record)> {
+        let First::Lane(lane, _) = self.first(mode, now) else { return None };
+        let lane = &mut self.lanes[lane];
+        let taken = lane.heads.pop_front()?;
+        lane.bytes -= taken.1.size();
+        Some(taken)
+    }
+
+    fn first(&mut self, mode: Merge, now: Instant) -> First {
         let mut first: Option<usize> = None;
         let mut missing = false;
         let mut least = Millis(i64::MAX);
@@ -201,13 +243,11 @@ impl Partition {
                 (None, Merge::Live { .. }) => {}
             }
         }
-        if missing {
-            return None;
+        match first {
+            _ if missing => First::Waits,
+            Some(lane) => First::Lane(lane, least),
+            None => First::AtEnd,
         }
-        let lane = &mut self.lanes[first?];
-        let taken = lane.heads.pop_front()?;
-        lane.bytes -= taken.1.size();
-        Some(taken)
     }
 }
 

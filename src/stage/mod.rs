@@ -12,12 +12,14 @@ mod batch;
 mod committer;
 mod lag;
 mod listen;
+mod memory;
 mod merge;
 mod poison;
 mod pressure;
 mod process;
 mod report;
 mod restore;
+mod snapshots;
 mod supervise;
 mod watchdog;
 mod worker;
@@ -26,17 +28,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use lag::Progress;
+pub use memory::{Memory, MemoryMeans, MemoryStats, Shown};
 pub use merge::{Lanes, Merge};
 pub use poison::{PoisonLimits, TooMuchPoison};
 pub use pressure::Pressure;
+pub use restore::Restored;
+pub use snapshots::{Means as SnapshotMeans, SnapshotPlan};
 pub use supervise::{Stage, StageEnd, StageFailure};
 pub use watchdog::Watchdog;
+pub use worker::Crash;
 
 use crate::codec::Decoder;
 use crate::config::RuleFile;
 use crate::log::Log;
 use crate::log::faults::Faults;
-use crate::state::Horizon;
+use crate::state::{FeatureSet, Horizon, Profiles};
 use crate::telemetry::{Clock, Health, Stop};
 
 /// Name of the workers' consumer group.
@@ -82,6 +88,13 @@ pub struct Context {
     pub decoder: Arc<Decoder>,
     /// what to decide by; each worker makes its own engine of them
     pub rules: Arc<Vec<RuleFile>>,
+    /// what is remembered and read
+    pub features: Arc<FeatureSet>,
+    /// what is remembered of entities, where several workers read it; a sole worker on a log of its
+    /// own keeps it by itself
+    pub profiles: Option<Arc<Profiles>>,
+    /// where state is kept, so that a start need not read the whole log
+    pub snapshots: SnapshotPlan,
     /// the time
     pub clock: Clock,
     /// where workers say whether they are ready

@@ -6,17 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::Batch;
+use super::snapshots::{Captured, Load, Loaded, Table};
 use crate::codec::{
     Contract, DecodeError, Decoder, EncodeError, Encoder, OwnError, Refusal, RegistryError,
     TouchEncoder, decode_own,
 };
 use crate::event::{
-    Code, Escalation, Event, FailedStage, Kind, Millis, Position, Source, Text, Topic, TouchEvent,
+    Code, Escalation, Event, FailedStage, Kind, Mark, Millis, Position, Slot, Source, Text, Topic,
+    Touch, TouchEvent,
 };
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
 use crate::score::{Case, Engine};
-use crate::state::{Features, Horizon, Seen, State};
+use crate::snapshot::Series;
+use crate::state::{BodyError, FeatureSet, Features, Horizon, Profiles, Range, Seen, State};
 
 /// Why a record could not be processed; all of it ends the worker's life.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +58,12 @@ pub struct Processor {
     engine: Engine,
     encoder: Encoder,
     touches: TouchEncoder,
+    set: Arc<FeatureSet>,
     features: Features,
+    profiles: Arc<Profiles>,
+    /// whether this processor alone keeps the profiles, and applies its own touches at once
+    inline: bool,
+    marks: Vec<Mark>,
     horizon: Horizon,
     faults: Faults,
     states: HashMap<u32, State>,
@@ -66,19 +74,25 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// A processor that remembers nothing.
+    /// A processor that remembers nothing. `profiles`: the table of the process, which somebody else
+    /// keeps; without one the processor keeps its own, and applies what it does to it at once.
     pub fn new(
         decoder: Arc<Decoder>,
         engine: Engine,
         horizon: Horizon,
         faults: Faults,
+        profiles: Option<Arc<Profiles>>,
     ) -> Processor {
         Processor {
             decoder,
+            set: Arc::clone(engine.rules().features()),
             engine,
             encoder: Encoder::of_process(),
             touches: TouchEncoder::default(),
             features: Features::default(),
+            inline: profiles.is_none(),
+            profiles: profiles.unwrap_or_default(),
+            marks: Vec::new(),
             horizon,
             faults,
             states: HashMap::new(),
@@ -101,9 +115,69 @@ impl Processor {
         &mut self.encoder
     }
 
+    /// Hash of what is remembered and read.
+    pub fn feature_set(&self) -> &str {
+        self.set.hash()
+    }
+
     /// The state of each partition.
     pub fn states(&self) -> &HashMap<u32, State> {
         &self.states
+    }
+
+    /// What is remembered of entities, and whether it is this processor that keeps it.
+    pub fn profiles(&self) -> (&Arc<Profiles>, bool) {
+        (&self.profiles, self.inline)
+    }
+
+    /// Hash of each partition's state.
+    pub fn state_hashes(&self) -> std::collections::BTreeMap<u32, u64> {
+        let hash =
+            |(partition, state): (&u32, &State)| (*partition, state.hash(&self.set, self.horizon));
+        let mut hashes: std::collections::BTreeMap<u32, u64> =
+            self.states.iter().map(hash).collect();
+        if self.inline {
+            // no partition has this number
+            hashes.insert(u32::MAX, self.profiles.hash(&self.set));
+        }
+        hashes
+    }
+
+    fn table(&self) -> Table {
+        Table { set: Arc::clone(&self.set), profiles: Arc::clone(&self.profiles) }
+    }
+
+    /// What a decision about an account would read at the newest event time of its partition.
+    pub fn show(
+        &mut self,
+        partition: u32,
+        account: &str,
+    ) -> Option<(Millis, Vec<(String, Slot<'static>)>)> {
+        let state = self.states.get(&partition)?;
+        let at = state.show(&self.set, account, &mut self.features, &self.profiles)?;
+        let names = self.set.names().map(|(name, _)| name.to_owned());
+        Some((at, names.zip(self.features.values().iter().copied()).collect()))
+    }
+
+    /// Takes a record of touches up.
+    ///
+    /// # Errors
+    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
+    pub fn touch(&self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
+        match decode_own::<Touch<'_>>(Contract::Touch, record.payload()) {
+            Ok(touch) => {
+                let has_seen = |id| loaded.has_seen(id, record.position);
+                for event in &touch.events {
+                    self.profiles.apply(&self.set, event, has_seen);
+                }
+                Ok(())
+            }
+            Err(OwnError::Unavailable(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(position = %record.position, %error, "unreadable touches");
+                Ok(())
+            }
+        }
     }
 
     /// From now on every decision says so.
@@ -134,13 +208,19 @@ impl Processor {
     ///
     /// # Errors
     /// The refusal, where it is not an event any more; or that its schema cannot be had now.
-    pub fn remember(&mut self, record: &Record) -> Result<Seen, DecodeError> {
+    pub fn remember(&mut self, record: &Record, loaded: &Loaded) -> Result<Seen, DecodeError> {
         let position = record.position;
         let state = self.states.entry(position.partition).or_default();
-        let (decoder, horizon) = (&self.decoder, self.horizon);
+        let (decoder, set, horizon) = (&self.decoder, &self.set, self.horizon);
         catch_unwind(AssertUnwindSafe(|| {
             let decoded = decoder.decode(record)?;
-            Ok(state.apply(key(record), &decoded.event, record.payload(), horizon))
+            let (event, facts) = (&decoded.event, set.facts(&decoded.event));
+            if loaded.has_seen(State::key(key(record)), position) {
+                state.pass(event);
+                return Ok(Seen::Duplicate);
+            }
+            let payload = record.payload();
+            Ok(state.apply(set, key(record), event, &facts, payload, horizon, None).seen)
         }))
         .unwrap_or_else(|_| Err(panicked(position).into()))
     }
@@ -149,11 +229,14 @@ impl Processor {
     ///
     /// # Errors
     /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
-    pub fn recall(&mut self, record: &Record) -> Result<(), RegistryError> {
+    pub fn recall(&mut self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
+        if loaded.has_seen(State::key(key(record)), record.position) {
+            return Ok(());
+        }
         match decode_own::<Escalation<'_>>(Contract::Escalation, record.payload()) {
             Ok(escalation) => {
                 let state = self.states.entry(record.position.partition).or_default();
-                state.account(key(record)).escalated(escalation.created_at);
+                state.escalated(&self.set, key(record), escalation.created_at);
                 Ok(())
             }
             Err(OwnError::Unavailable(error)) => Err(error),
@@ -198,18 +281,26 @@ impl Processor {
             }
             Err(DecodeError::Unavailable(error)) => return Err(error.into()),
         };
-        let (event, time) = (&decoded.event, decoded.event.event_time());
+        let (event, partition) = (&decoded.event, record.position.partition);
         self.faults.pass_at(Step::Apply, record.position)?;
-        let account =
-            self.states.entry(record.position.partition).or_default().account(key(record));
-        self.features.before(account, time);
-        match account.apply(event, record.payload(), self.horizon) {
-            Seen::New if event.kind() == Kind::Label => Ok(Fate::Labelled),
+        let (set, facts) = (&self.set, self.set.facts(event));
+        let state = self.states.entry(partition).or_default();
+        let before = Some((&mut self.features, self.profiles.as_ref()));
+        let payload = record.payload();
+        let applied = state.apply(set, key(record), event, &facts, payload, self.horizon, before);
+        match applied.seen {
             Seen::New => {
-                self.features.after(account, time);
-                if let Some(touch) = TouchEvent::of(event, key(record)) {
-                    batch.touched(&mut self.touches, record.position.partition, &touch)?;
+                set.marks(&facts, applied, &mut self.marks);
+                if let Some(touch) = TouchEvent::of(event, key(record), &self.marks) {
+                    batch.touched(&mut self.touches, partition, &touch)?;
+                    if self.inline {
+                        self.profiles.apply(set, &touch, |_| false);
+                    }
                 }
+                if event.kind() == Kind::Label {
+                    return Ok(Fate::Labelled);
+                }
+                state.read(set, key(record), &facts, &mut self.features, &self.profiles);
                 self.decide(record, event, decoded.schema_id, now, batch)?;
                 Ok(Fate::Decided)
             }
@@ -281,6 +372,80 @@ impl Processor {
     }
 }
 
+impl Captured for Processor {
+    fn changed(&self, series: Series) -> Vec<Range> {
+        match series {
+            Series::Partition(partition) => {
+                self.states.get(&partition).map(State::changed).unwrap_or_default()
+            }
+            Series::Profiles => self.table().changed(series),
+        }
+    }
+
+    fn ranges(&self, series: Series) -> Vec<Range> {
+        match series {
+            Series::Partition(partition) => {
+                self.states.get(&partition).map(State::ranges).unwrap_or_default()
+            }
+            Series::Profiles => self.table().ranges(series),
+        }
+    }
+
+    fn touch_all(&mut self, series: Series) {
+        match series {
+            Series::Partition(partition) => {
+                if let Some(state) = self.states.get_mut(&partition) {
+                    state.touch_all();
+                }
+            }
+            Series::Profiles => self.table().touch_all(series),
+        }
+    }
+
+    fn capture(&mut self, series: Series, range: Range) -> Option<Vec<u8>> {
+        match series {
+            Series::Partition(partition) => {
+                self.states.get_mut(&partition)?.capture(&self.set, range, self.horizon)
+            }
+            Series::Profiles => self.table().capture(series, range),
+        }
+    }
+}
+
+impl Load for Processor {
+    fn load(
+        &mut self,
+        series: Series,
+        body: &[u8],
+        wanted: &dyn Fn(u128) -> bool,
+    ) -> Result<(), BodyError> {
+        match series {
+            Series::Partition(partition) => {
+                self.states.entry(partition).or_default().load(&self.set, body, wanted)
+            }
+            Series::Profiles => self.table().load(series, body, wanted),
+        }
+    }
+
+    fn begin_at(&mut self, series: Series, body: &[u8]) -> Result<(), BodyError> {
+        match series {
+            Series::Partition(partition) => {
+                self.states.entry(partition).or_default().begin_at(&self.set, body)
+            }
+            Series::Profiles => self.table().begin_at(series, body),
+        }
+    }
+
+    fn forget(&mut self, series: Series) {
+        match series {
+            Series::Partition(partition) => {
+                self.states.remove(&partition);
+            }
+            Series::Profiles => self.table().forget(series),
+        }
+    }
+}
+
 /// The account's key. Decoding has checked that the record's key is `tenant/account_id`.
 fn key(record: &Record) -> &str {
     record.key().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
@@ -313,9 +478,11 @@ mod tests {
 
     #[test]
     fn what_pressure_leaves_out_comes_and_goes_and_a_gap_stays() {
-        let engine = Engine::new(RuleSet::load(&[]).unwrap());
+        let features = Arc::new(FeatureSet::shipped().unwrap());
+        let engine = Engine::new(RuleSet::load(&[], &features).unwrap());
         let decoder = Arc::new(Decoder::new(Writers::built_in()));
-        let mut processor = Processor::new(decoder, engine, Horizon::default(), Faults::default());
+        let mut processor =
+            Processor::new(decoder, engine, Horizon::default(), Faults::default(), None);
         let said = |processor: &Processor| -> Vec<String> {
             processor.degraded.iter().map(ToString::to_string).collect()
         };

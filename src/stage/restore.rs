@@ -9,11 +9,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::process::Processor;
+use super::snapshots::{self, Loaded};
 use super::worker::Crash;
 use crate::codec::{Contract, DecodeError, OwnError, decode_own};
 use crate::config::limits;
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::{Log, LogError, Reader, Record};
+use crate::snapshot::{Series, Vault};
 use crate::telemetry::{Part, Stop};
 
 /// Bytes read at once.
@@ -40,6 +42,8 @@ pub struct Restorer<'a> {
     pub log: &'a dyn Log,
     /// reads it
     pub reader: &'a mut dyn Reader,
+    /// where snapshots are
+    pub vault: Option<&'a Vault>,
     /// where progress is told
     pub part: &'a Part,
     /// the wish to stop
@@ -60,16 +64,38 @@ pub fn restore(
     processor: &mut Processor,
 ) -> Result<Restored, Crash> {
     processor.forget(partition);
+    let loaded = match means.vault {
+        Some(vault) => snapshots::load(vault, Series::Partition(partition), committed, processor)?,
+        None => None,
+    };
+    if means.vault.is_some() {
+        match &loaded {
+            Some(_) => tracing::info!(partition, "the state begins with a snapshot"),
+            None => tracing::warn!(
+                partition,
+                "there is no snapshot to begin with: the whole log is read"
+            ),
+        }
+    }
+    let is_from_snapshot = loaded.is_some();
+    let loaded = loaded.unwrap_or_default();
     let dead = dead_letters(means, partition)?;
     let part = means.part;
     let wanted: Vec<(Topic, u32)> = committed.iter().map(|to| (to.topic, partition)).collect();
     let beginnings = means.log.beginnings(&wanted)?;
-    let total: i64 = committed.iter().map(|position| position.offset).sum();
+    let begin = |to: &Position| loaded.begin(to.topic, partition);
+    let total: i64 = committed.iter().map(|to| to.offset - begin(to)).sum();
     let mut restored = Restored::default();
     let mut progress = Instant::now();
     let mut read = 0;
     for (to, beginning) in committed.iter().zip(beginnings) {
-        let mut from = Position { offset: beginning, ..*to };
+        let begin = loaded.begin(to.topic, partition);
+        if is_from_snapshot && begin < beginning {
+            let missing = u64::try_from(beginning - begin).unwrap_or(0);
+            tracing::error!(position = %to, begin, beginning, missing, "the log does not reach back to the snapshot");
+            restored.unreadable += missing;
+        }
+        let mut from = Position { offset: begin.max(beginning), ..*to };
         let deadline = Instant::now() + limits().restore_patience;
         loop {
             from.offset = each(means, from, to.offset, |record| {
@@ -80,7 +106,7 @@ pub fn restore(
                     part.not_ready(format!("restoring partition {partition}: {done}"));
                     tracing::info!(partition, read, total, "restoring");
                 }
-                remember(record, &dead, processor, &mut restored)
+                remember(record, &dead, &loaded, processor, &mut restored)
             })?;
             if from.offset >= to.offset || means.stop.is_stopped() {
                 break;
@@ -98,10 +124,42 @@ pub fn restore(
     Ok(restored)
 }
 
+/// Rebuilds the table of profiles from a snapshot and the touches, up to what is committed; where each
+/// partition of touches ends. For whoever keeps the table by itself.
+///
+/// # Errors
+/// When log or snapshots cannot be read.
+pub fn restore_profiles(
+    means: &mut Restorer<'_>,
+    partitions: u32,
+    processor: &mut Processor,
+) -> Result<Vec<Position>, Crash> {
+    processor.profiles().0.clear();
+    let mut ends = Vec::new();
+    for partition in 0..partitions {
+        // those of the last commits too, though another life may have made them a moment ago
+        let offset = means.log.settled_end(Topic::Touches, partition)?;
+        ends.push(Position { topic: Topic::Touches, partition, offset });
+    }
+    let loaded = match means.vault {
+        Some(vault) => snapshots::load(vault, Series::Profiles, &ends, processor)?,
+        None => None,
+    };
+    let loaded = loaded.unwrap_or_default();
+    for end in &ends {
+        let beginning = means.log.beginning(Topic::Touches, end.partition)?;
+        let begin = loaded.begin(Topic::Touches, end.partition).max(beginning);
+        let from = Position { offset: begin, ..*end };
+        each(means, from, end.offset, |record| Ok(processor.touch(record, &loaded)?))?;
+    }
+    Ok(ends)
+}
+
 /// Takes one record of the history up, unless it became a dead letter.
 fn remember(
     record: &Record,
     dead: &HashSet<(Topic, i64)>,
+    loaded: &Loaded,
     processor: &mut Processor,
     restored: &mut Restored,
 ) -> Result<(), Crash> {
@@ -110,11 +168,11 @@ fn remember(
         return Ok(());
     }
     if record.position.topic == Topic::Escalations {
-        processor.recall(record)?;
+        processor.recall(record, loaded)?;
         restored.applied += 1;
         return Ok(());
     }
-    match processor.remember(record) {
+    match processor.remember(record, loaded) {
         Ok(_) => restored.applied += 1,
         Err(DecodeError::Unavailable(error)) => return Err(error.into()),
         Err(DecodeError::Refused(refusal)) => {

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::Processor;
+use super::snapshots::Table;
 use super::worker::{Crash, Ended, Life};
 use super::{Context, Settings, lag, listen};
 use crate::config::{Problems, limits};
@@ -88,8 +89,18 @@ impl Stage {
             aside_stop.clone(),
             pressure,
         );
-        let listen =
-            listen::start(Arc::clone(&context.log), context.clock.clone(), aside_stop.clone());
+        let table = context.profiles.as_ref().map(|profiles| Table {
+            set: Arc::clone(&context.features),
+            profiles: Arc::clone(profiles),
+        });
+        let listen = listen::start(
+            Arc::clone(&context.log),
+            context.clock.clone(),
+            table,
+            context.snapshots.clone(),
+            context.health.part("profiles"),
+            aside_stop.clone(),
+        );
         let (Ok(lag), Ok(listen)) = (lag, listen) else {
             aside_stop.stop();
             return Err(StageFailure::Lost(0));
@@ -173,7 +184,7 @@ fn live_again(
                 Crash::StateGap { partition, unreadable } => {
                     StageFailure::StateGap { partition, unreadable }
                 }
-                Crash::Panicked(_) | Crash::Encode(_) | Crash::Registry(_) => {
+                Crash::Panicked(_) | Crash::Encode(_) | Crash::Registry(_) | Crash::Snapshot(_) => {
                     return Ok(StageEnd::Drained);
                 }
             });
@@ -199,6 +210,7 @@ fn live_again(
             Crash::Log(_) => "log",
             Crash::Encode(_) => "encode",
             Crash::Registry(_) => "registry",
+            Crash::Snapshot(_) => "snapshot",
         };
         let pause = restarts.pause(reason);
         tracing::error!(worker = index, crash = told, ?pause, "worker crashed, starting again");
@@ -217,12 +229,13 @@ fn live(
     panicked: &HashSet<Position>,
     gauge: &mut PoisonGauge,
 ) -> Result<Result<Ended, Crash>, StageFailure> {
-    let rules = RuleSet::load(&context.rules).map_err(StageFailure::Rules)?;
+    let rules = RuleSet::load(&context.rules, &context.features).map_err(StageFailure::Rules)?;
     let processor = Processor::new(
         Arc::clone(&context.decoder),
         Engine::new(rules),
         settings.horizon,
         context.faults.clone(),
+        context.profiles.clone(),
     );
     let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
     Ok(life.map_err(Crash::from).and_then(|mut life| life.run()))

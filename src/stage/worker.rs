@@ -22,11 +22,13 @@ use super::merge::{Lanes, Merge};
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
+use super::snapshots::{Loaded, Recorder};
 use super::{Context, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
 use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
+use crate::snapshot::SnapshotError;
 use crate::telemetry::Part;
 
 /// Records processed between two looks at the clock.
@@ -60,6 +62,9 @@ pub enum Crash {
     /// a record's schema cannot be had now: start again
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// snapshots cannot be had now: start again
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// the state would lack records: do not start again
     #[error("{unreadable} records of partition {partition} cannot be read any more")]
     StateGap {
@@ -104,6 +109,10 @@ pub struct Life<'a> {
     membership: Membership,
     /// up to where each input of the partitions owned is committed
     positions: BTreeMap<(Topic, u32), i64>,
+    /// up to where it was taken, the batch under way included
+    taken: BTreeMap<(Topic, u32), i64>,
+    /// makes snapshots, where there are any
+    recorder: Option<Recorder>,
     /// partitions that were given up, with what was committed of them then: their state is kept
     /// until the next assignment, because they often come back
     kept: HashMap<u32, Vec<Position>>,
@@ -142,6 +151,7 @@ impl<'a> Life<'a> {
             watched: context.watchdog.watch(),
         };
         let committer = Committer::start(context.log.as_ref(), &member, means)?;
+        let recorder = context.snapshots.recorder(processor.feature_set(), context, index)?;
         Ok(Life {
             context,
             settings,
@@ -156,6 +166,8 @@ impl<'a> Life<'a> {
             lanes: Lanes::new(settings.merge),
             membership: Membership::default(),
             positions: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            recorder,
             kept: HashMap::new(),
             batch: Batch::default(),
             last_commit: Instant::now(),
@@ -182,6 +194,10 @@ impl<'a> Life<'a> {
                 if ended == Ended::AtEnd {
                     self.read_back()?;
                 }
+                if let Some(recorder) = &mut self.recorder {
+                    let deadline = Instant::now() + limits().drain_deadline;
+                    recorder.finish(&mut self.processor, &self.taken, deadline)?;
+                }
                 return Ok(ended);
             }
             // with plenty at hand nothing is fetched: a lane that overflows throws away what its
@@ -195,6 +211,9 @@ impl<'a> Life<'a> {
             }
             self.process_some()?;
             self.commit_if_due()?;
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| self.batch.is_empty()) {
+                recorder.look(&mut self.processor, &self.taken)?;
+            }
             self.reporter.look(self.processor.states(), self.lanes.buffered());
         }
     }
@@ -234,7 +253,7 @@ impl<'a> Life<'a> {
             if record.position.topic == Topic::Escalations {
                 // one of a partition that was given up meanwhile is its next owner's
                 if self.lanes.has(record.position.partition) {
-                    self.processor.recall(&record)?;
+                    self.processor.recall(&record, &Loaded::default())?;
                     self.batch.read_back(record.position);
                 }
                 continue;
@@ -310,7 +329,25 @@ impl<'a> Life<'a> {
     fn submit(&mut self) -> Result<(), Crash> {
         let now = Millis(self.context.clock.now_ms());
         self.batch.seal(self.processor.encoder(), now)?;
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        for position in batch.positions() {
+            self.taken.insert((position.topic, position.partition), position.offset);
+        }
+        if self.processor.profiles().1 {
+            // nobody else writes touches here: where they will stand is known before they do
+            for (partition, records) in batch.touch_records() {
+                let next = self.taken.entry((Topic::Touches, *partition)).or_default();
+                *next += records;
+            }
+            batch.touched_up_to = batch
+                .touch_records()
+                .keys()
+                .filter_map(|partition| {
+                    let offset = *self.taken.get(&(Topic::Touches, *partition))?;
+                    Some(Position { topic: Topic::Touches, partition: *partition, offset })
+                })
+                .collect();
+        }
         self.last_commit = Instant::now();
         self.submitted = Some(self.gauge.clone());
         self.committer.submit(batch, self.membership.clone())?;
@@ -328,8 +365,13 @@ impl<'a> Life<'a> {
 
     /// Takes note of what is committed.
     fn settle(&mut self, committed: &Committed) {
-        for position in committed.batch.positions() {
+        let positions = committed.batch.positions();
+        for position in &positions {
             self.positions.insert((position.topic, position.partition), position.offset);
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.committed(&positions);
+            recorder.committed(&committed.batch.touched_up_to);
         }
         if let Some(gauge) = self.submitted.take() {
             *self.settled = gauge;
@@ -376,11 +418,7 @@ impl<'a> Life<'a> {
 impl Life<'_> {
     /// Hash of the state of each partition.
     pub fn state_hashes(&self) -> std::collections::BTreeMap<u32, u64> {
-        self.processor
-            .states()
-            .iter()
-            .map(|(partition, state)| (*partition, state.hash()))
-            .collect()
+        self.processor.state_hashes()
     }
 }
 

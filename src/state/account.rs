@@ -2,148 +2,225 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::arena::Arena;
 use super::dedupe::{Horizon, Ring, Seen};
-use super::windows::Series;
-use crate::event::{Event, Kind, Millis, TransactionStatus, Verdict};
+use super::facts::Facts;
+use super::set::{FeatureSet, Group, KINDS, Key, SectionPlan};
+use super::window::{Entry, Region};
+use crate::event::{Event, Millis};
 
 /// Subjects (payments, disputes, …) remembered per section, so that each is counted once however
 /// many steps of it arrive.
 const SUBJECTS_MAX: usize = 64;
-/// Series a section may have: what is counted of its events.
-pub(super) const SERIES_MAX: usize = 2;
+/// Words of the region that remembers them: the place of the oldest, then hash and mask of each.
+pub(super) const SUBJECT_WORDS_MAX: usize = 1 + 2 * SUBJECTS_MAX;
 
-/// What is known of an account from one input topic.
-#[derive(Clone, Debug, Default, Hash)]
-pub struct Section {
-    seen: Ring,
-    subjects: Vec<Subject>,
-    next_subject: usize,
-    series: [Series; SERIES_MAX],
+/// The newest event time of each kind, of one partition of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks(pub(super) [i64; KINDS]);
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Watermarks([i64::MIN; KINDS])
+    }
 }
 
-#[derive(Clone, Copy, Debug, Hash)]
-struct Subject {
-    id: u64,
-    /// bit i: counted in series i
-    counted: u8,
+impl Watermarks {
+    pub(super) fn pass(&mut self, kind: usize, time: i64) -> i64 {
+        self.0[kind] = self.0[kind].max(time);
+        self.0[kind]
+    }
 }
 
-impl Section {
-    fn apply(&mut self, event: &Event<'_>) {
-        let subject = xxh3_64(event.subject_id().as_bytes());
-        let (series, amount) = counted_in(event);
-        for (i, counts) in series.into_iter().enumerate() {
-            if counts && self.first_time(subject, i) {
-                self.series[i].add(event.event_time(), amount);
+/// Whether an event was new, and in which groups it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// whether and how it was seen before
+    pub seen: Seen,
+    /// bit i: it counts in group i of its kind
+    pub(super) counted: u64,
+}
+
+impl FeatureSet {
+    /// Applies an event to its section of an account, unless it was seen before. `watermark` is that of
+    /// its kind, the event included.
+    pub(super) fn apply(
+        &self,
+        arena: &mut Arena,
+        event: &Event<'_>,
+        facts: &Facts,
+        payload: &[u8],
+        horizon: Horizon,
+        watermark: i64,
+    ) -> Applied {
+        let kind = facts.kind as usize;
+        let section = &self.sections[kind];
+        if arena.is_empty() {
+            *arena = Arena::new(self.layouts[Key::Account.index()].ids.len());
+        }
+        let ring = Ring(section.seen);
+        if ring.newest(arena).is_some_and(|newest| self.is_idle(newest, watermark, horizon)) {
+            self.forget(arena, kind);
+        }
+        let id = xxh3_64(event.event_id().as_bytes()).cast_signed();
+        let payload = xxh3_64(payload).cast_signed();
+        let seen = ring.look_up(arena, id, payload, horizon);
+        if seen != Seen::New {
+            return Applied { seen, counted: 0 };
+        }
+        ring.accept(arena, id, payload, event.event_time(), horizon);
+        if let (Some(labels), Some((payment, verdict))) = (section.labels, facts.says) {
+            labels.expire(arena, watermark.saturating_sub(self.retention_ms));
+            labels.add(arena, payment, facts.time, verdict);
+        }
+        let counted = self.count(arena, facts, section.subjects);
+        for (i, group) in self.kinds[kind].groups.iter().enumerate() {
+            if counted >> i & 1 == 1 && group.key == Key::Account {
+                group.add(arena, facts.entry(i), watermark);
             }
         }
+        Applied { seen, counted }
     }
 
-    /// Whether this subject has not been counted in series `i` yet; from now on it has.
-    fn first_time(&mut self, id: u64, i: usize) -> bool {
-        let bit = 1 << i;
-        if let Some(subject) = self.subjects.iter_mut().rev().find(|subject| subject.id == id) {
-            let first = subject.counted & bit == 0;
-            subject.counted |= bit;
-            return first;
+    /// The groups an event counts in: those it matches, but for what counted its subject already.
+    fn count(&self, arena: &mut Arena, facts: &Facts, subjects: Region) -> u64 {
+        let groups = &self.kinds[facts.kind as usize].groups;
+        let once = |mask: u64, (i, group): (usize, &Group)| mask | u64::from(group.once) << i;
+        let once = groups.iter().enumerate().fold(0, once);
+        let wanted = facts.matched & once;
+        let before = match wanted {
+            0 => 0,
+            wanted => mark_subject(arena, subjects, facts.subject, wanted),
+        };
+        facts.matched & !(before & once)
+    }
+
+    fn is_idle(&self, newest: i64, watermark: i64, horizon: Horizon) -> bool {
+        newest <= watermark.saturating_sub(self.retention_ms.max(horizon.age_ms))
+    }
+
+    /// Empties a section.
+    fn forget(&self, arena: &mut Arena, kind: usize) {
+        let SectionPlan { seen, subjects, labels } = self.sections[kind];
+        let of_groups = self.kinds[kind].groups.iter().filter(|group| group.key == Key::Account);
+        let regions = of_groups.flat_map(Group::regions).chain([seen, subjects]);
+        regions.chain(labels.map(|labels| labels.region)).for_each(|Region { at, of }| {
+            arena.clear(at, of);
+        });
+    }
+
+    /// Takes out of an account what no reader can see any more. Whether anything is left.
+    pub(super) fn expire(
+        &self,
+        arena: &mut Arena,
+        watermarks: &Watermarks,
+        horizon: Horizon,
+    ) -> bool {
+        if arena.is_empty() {
+            return false;
         }
-        let subject = Subject { id, counted: bit };
-        if self.subjects.len() < SUBJECTS_MAX {
-            self.subjects.push(subject);
-        } else if let Some(oldest) = self.subjects.get_mut(self.next_subject) {
-            *oldest = subject;
-            self.next_subject = (self.next_subject + 1) % SUBJECTS_MAX;
-        }
-        true
-    }
-
-    pub(super) fn series(&self, i: usize) -> &Series {
-        &self.series[i]
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.seen.heap_bytes()
-            + self.subjects.capacity() * size_of::<Subject>()
-            + self.series.iter().map(Series::heap_bytes).sum::<usize>()
-    }
-}
-
-/// Which series of its section an event counts in, and with what amount in minor units.
-fn counted_in(event: &Event<'_>) -> ([bool; SERIES_MAX], i64) {
-    match event {
-        // an attempt counts once, at whichever step is seen first; money going back is no attempt
-        Event::Transaction(event) => {
-            let attempt = event.status != TransactionStatus::Refunded;
-            let decline = event.status == TransactionStatus::Declined;
-            ([attempt, decline], event.amount_minor)
-        }
-        Event::Dispute(event) => ([true, false], event.amount_minor),
-        Event::Chat(_) => ([true, false], 0),
-        Event::Invoice(event) => ([true, false], event.amount_minor),
-        Event::Label(event) => ([event.verdict == Verdict::Fraud, false], 0),
-    }
-}
-
-/// One account.
-#[derive(Clone, Debug, Default, Hash)]
-pub struct Account {
-    // boxed: most accounts have one or two
-    sections: [Option<Box<Section>>; 5],
-    decided_before: DecidedBefore,
-}
-
-/// What was escalated of an account, as its owner reads it back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct DecidedBefore {
-    /// escalations so far
-    pub escalations: u64,
-    /// when the latest was made
-    pub latest: Option<Millis>,
-}
-
-impl Account {
-    /// Applies an event to its section, unless it was seen before.
-    pub fn apply(&mut self, event: &Event<'_>, payload: &[u8], horizon: Horizon) -> Seen {
-        let (id, payload) = (xxh3_64(event.event_id().as_bytes()), xxh3_64(payload));
-        let section = self.sections[event.kind() as usize].get_or_insert_default();
-        let seen = section.seen.look_up(id, payload, horizon);
-        if seen == Seen::New {
-            section.seen.accept(id, payload, event.event_time(), horizon);
-            section.apply(event);
-        }
-        seen
-    }
-
-    /// Remembers an escalation of the account.
-    pub fn escalated(&mut self, created_at: Millis) {
-        let before = &mut self.decided_before;
-        before.escalations += 1;
-        before.latest = before.latest.max(Some(created_at));
-    }
-
-    /// What was escalated of it.
-    pub fn decided_before(&self) -> DecidedBefore {
-        self.decided_before
-    }
-
-    /// Whether and how an event was seen before, without applying it.
-    pub fn look_up(&self, event: &Event<'_>, payload: &[u8], horizon: Horizon) -> Seen {
-        match self.section(event.kind()) {
-            None => Seen::New,
-            Some(section) => {
-                let (id, payload) = (xxh3_64(event.event_id().as_bytes()), xxh3_64(payload));
-                section.seen.look_up(id, payload, horizon)
+        let mut left = !self.escalated.get(arena).is_empty();
+        for (kind, section) in self.sections.iter().enumerate() {
+            let watermark = watermarks.0[kind];
+            let Some(newest) = Ring(section.seen).newest(arena) else { continue };
+            if self.is_idle(newest, watermark, horizon) {
+                self.forget(arena, kind);
+                continue;
+            }
+            left = true;
+            if let Some(labels) = section.labels {
+                labels.expire(arena, watermark.saturating_sub(self.retention_ms));
+            }
+            for group in &self.kinds[kind].groups {
+                if group.key == Key::Account {
+                    group.expire(arena, watermark);
+                }
             }
         }
+        left
     }
 
-    /// The section of one kind of event, if there was any.
-    pub fn section(&self, kind: Kind) -> Option<&Section> {
-        self.sections[kind as usize].as_deref()
+    /// Remembers an escalation of an account.
+    pub(super) fn escalated(&self, arena: &mut Arena, created_at: Millis) {
+        if arena.is_empty() {
+            *arena = Arena::new(self.layouts[Key::Account.index()].ids.len());
+        }
+        let Region { at, of } = self.escalated;
+        match arena.get_mut(at, of) {
+            [count, latest] => {
+                *count = count.saturating_add(1);
+                *latest = (*latest).max(created_at.0);
+            }
+            _ => arena.insert(at, of, 0, [1, created_at.0]),
+        }
+    }
+}
+
+/// Notes that a subject counted in these groups, and returns those it had counted in before.
+fn mark_subject(arena: &mut Arena, region: Region, subject: i64, groups: u64) -> u64 {
+    let Region { at, of } = region;
+    let length = region.get(arena).len();
+    if length == 0 {
+        arena.insert(at, of, 0, [0, subject, groups.cast_signed()]);
+        return 0;
+    }
+    let words = arena.get_mut(at, of);
+    let known = words[1..].as_chunks_mut::<2>().0.iter_mut().rev();
+    for [id, mask] in known {
+        if *id == subject {
+            let before = mask.cast_unsigned();
+            *mask = (before | groups).cast_signed();
+            return before;
+        }
+    }
+    if (length - 1) / 2 < SUBJECTS_MAX {
+        arena.insert(at, of, length, [subject, groups.cast_signed()]);
+        return 0;
+    }
+    let oldest = words[0] as usize % SUBJECTS_MAX;
+    words[1 + 2 * oldest..3 + 2 * oldest].copy_from_slice(&[subject, groups.cast_signed()]);
+    words[0] = (words[0] + 1) % SUBJECTS_MAX as i64;
+    0
+}
+
+impl Facts {
+    pub(super) fn entry(&self, group: usize) -> Entry {
+        Entry { time: self.time, subject: self.subject, value: self.values[group] }
+    }
+}
+
+impl Group {
+    /// Takes an event up, in whatever is kept of the group.
+    pub(super) fn add(&self, arena: &mut Arena, entry: Entry, watermark: i64) {
+        if let Some(tally) = self.tally {
+            tally.add(arena, entry);
+        }
+        if let Some(ring) = self.ring {
+            ring.add(arena, entry, watermark);
+        }
+        for grid in &self.grids {
+            grid.add(arena, entry.time, entry.value, watermark);
+        }
+        let scale = self.field.map_or(1.0, super::set::Field::scale);
+        for running in &self.runnings {
+            running.add(arena, entry.value as f64 / scale);
+        }
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        let section = |section: &Section| size_of::<Section>() + section.heap_bytes();
-        self.sections.iter().flatten().map(|boxed| section(boxed)).sum()
+    pub(super) fn expire(&self, arena: &mut Arena, watermark: i64) {
+        if let Some(ring) = self.ring {
+            ring.expire(arena, watermark);
+        }
+        for grid in &self.grids {
+            grid.expire(arena, watermark);
+        }
+    }
+
+    pub(super) fn regions(&self) -> impl Iterator<Item = Region> {
+        let tally = self.tally.map(|tally| tally.region).into_iter();
+        tally
+            .chain(self.ring.map(|ring| ring.region))
+            .chain(self.grids.iter().map(|grid| grid.region))
+            .chain(self.runnings.iter().map(|running| running.region))
     }
 }

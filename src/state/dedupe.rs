@@ -1,5 +1,7 @@
 //! Which events of one account and topic were seen: a ring of (event id, payload) hashes.
 
+use super::arena::Arena;
+use super::window::Region;
 use crate::event::Millis;
 
 /// How far back a repeated event id is recognised. `docs/contracts.md` says it to the letter.
@@ -28,53 +30,70 @@ pub enum Seen {
     Conflict,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    id: u64,
-    payload: u64,
-    time: Millis,
-}
+/// A region with the newest time accepted, the place of the oldest entry, and the entries: id, hash of
+/// the payload, time. Entries are in order of arrival, oldest first from that place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring(pub(super) Region);
 
-/// The ring. Entries are in order of arrival, oldest first from `next`.
-#[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Ring {
-    entries: Vec<Entry>,
-    next: usize,
-    newest: Option<Millis>,
+const HEAD: usize = 2;
+const ENTRY: usize = 3;
+
+/// Words that a ring of so many ids has at most.
+pub(super) fn words_max(ids: usize) -> usize {
+    HEAD + ids * ENTRY
 }
 
 impl Ring {
+    /// The newest time accepted.
+    pub(super) fn newest(self, arena: &Arena) -> Option<i64> {
+        self.0.get(arena).first().copied()
+    }
+
     /// Looks an event up without changing anything.
-    pub(super) fn look_up(&self, id: u64, payload: u64, horizon: Horizon) -> Seen {
-        let Some(newest) = self.newest else {
+    pub(super) fn look_up(self, arena: &Arena, id: i64, payload: i64, horizon: Horizon) -> Seen {
+        let [newest, next, entries @ ..] = self.0.get(arena) else {
             return Seen::New;
         };
-        let (younger, older) = self.entries.split_at(self.next.min(self.entries.len()));
+        let entries = entries.as_chunks::<ENTRY>().0;
+        let (younger, older) = entries.split_at((*next as usize).min(entries.len()));
         // newest first: of several entries with this id the last accepted one counts
-        let found = younger.iter().rev().chain(older.iter().rev()).find(|entry| {
-            entry.id == id && newest.0.saturating_sub(entry.time.0) <= horizon.age_ms
+        let found = younger.iter().rev().chain(older.iter().rev()).find(|[known, _, time]| {
+            *known == id && newest.saturating_sub(*time) <= horizon.age_ms
         });
         match found {
             None => Seen::New,
-            Some(entry) if entry.payload == payload => Seen::Duplicate,
+            Some([_, known, _]) if *known == payload => Seen::Duplicate,
             Some(_) => Seen::Conflict,
         }
     }
 
     /// Remembers an accepted event.
-    pub(super) fn accept(&mut self, id: u64, payload: u64, time: Millis, horizon: Horizon) {
-        let entry = Entry { id, payload, time };
-        if self.entries.len() < horizon.ids {
-            self.entries.push(entry);
-        } else if let Some(oldest) = self.entries.get_mut(self.next) {
-            *oldest = entry;
-            self.next = (self.next + 1) % horizon.ids;
+    pub(super) fn accept(
+        self,
+        arena: &mut Arena,
+        id: i64,
+        payload: i64,
+        time: Millis,
+        horizon: Horizon,
+    ) {
+        let Region { at, of } = self.0;
+        let entry = [id, payload, time.0];
+        let length = self.0.get(arena).len();
+        if length == 0 {
+            arena.insert(at, of, 0, [time.0, 0, id, payload, time.0]);
+            return;
         }
-        self.newest = self.newest.max(Some(time));
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        let ids = (length - HEAD) / ENTRY;
+        if ids < horizon.ids {
+            arena.insert(at, of, length, entry);
+        }
+        let words = arena.get_mut(at, of);
+        words[0] = words[0].max(time.0);
+        if ids >= horizon.ids {
+            let place = HEAD + words[1] as usize % ids * ENTRY;
+            words[place..place + ENTRY].copy_from_slice(&entry);
+            words[1] = (words[1] + 1) % ids as i64;
+        }
     }
 }
 
@@ -84,20 +103,22 @@ mod tests {
 
     const HORIZON: Horizon = Horizon { ids: 3, age_ms: 100 };
 
-    fn see(ring: &mut Ring, id: u64, payload: u64, time: i64) -> Seen {
-        let seen = ring.look_up(id, payload, HORIZON);
+    const RING: Ring = Ring(Region { at: 0, of: 1 });
+
+    fn see(arena: &mut Arena, id: i64, payload: i64, time: i64) -> Seen {
+        let seen = RING.look_up(arena, id, payload, HORIZON);
         if seen == Seen::New {
-            ring.accept(id, payload, Millis(time), HORIZON);
+            RING.accept(arena, id, payload, Millis(time), HORIZON);
         }
         seen
     }
 
     /// The same rule, said naively.
     #[derive(Default)]
-    struct Naive(Vec<(u64, u64, i64)>);
+    struct Naive(Vec<(i64, i64, i64)>);
 
     impl Naive {
-        fn see(&mut self, id: u64, payload: u64, time: i64) -> Seen {
+        fn see(&mut self, id: i64, payload: i64, time: i64) -> Seen {
             let newest = self.0.iter().map(|entry| entry.2).max();
             let last = self.0.iter().rev().take(HORIZON.ids).find(|entry| {
                 entry.0 == id && newest.is_some_and(|newest| newest - entry.2 <= HORIZON.age_ms)
@@ -116,9 +137,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn the_ring_agrees_with_the_naive_rule(
-            events in proptest::collection::vec((0u64..6, 0u64..2, 0i64..400), 0..60)
+            events in proptest::collection::vec((0i64..6, 0i64..2, 0i64..400), 0..60)
         ) {
-            let (mut ring, mut naive) = (Ring::default(), Naive::default());
+            let (mut ring, mut naive) = (Arena::new(1), Naive::default());
             for (id, payload, time) in events {
                 let seen = see(&mut ring, id, payload, time);
                 proptest::prop_assert_eq!(seen, naive.see(id, payload, time));
@@ -128,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_id_is_forgotten_after_enough_others_or_enough_time() {
-        let mut ring = Ring::default();
+        let mut ring = Arena::new(1);
         assert_eq!(see(&mut ring, 1, 1, 0), Seen::New);
         assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate);
         assert_eq!(see(&mut ring, 1, 2, 0), Seen::Conflict);

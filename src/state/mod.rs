@@ -1,76 +1,224 @@
-//! What weir remembers of each account, in memory, owned by the worker of its partition.
+//! What weir remembers: of each account, owned by the worker of its partition, and of the other entities
+//! that events name, in one table for the process. `docs/state.md` says what is promised.
 //!
-//! An account's state has one section per input topic. A section is written only by records of its
-//! own topic, in offset order, so that the state is a function of each partition's log and does not
-//! depend on how topics interleave; a decision reads all sections and joins there. There is no
-//! changelog: the state is rebuilt by decoding, deduplicating and applying the input again.
+//! ```text
+//!  features.toml ─► FeatureSet: what is kept, where, and how it is read
+//!  event ─► Facts ─► State: sections of the account ─┐
+//!             └────► touch ─► Profiles               ├─► Features: values for the decision
+//!                               └────────────────────┘
+//! ```
+//!
+//! A section of an account is written only by records of its own topic, in offset order, so that the
+//! state is a function of each partition's log and does not depend on how topics interleave; a decision
+//! reads all sections and joins there. There is no changelog: the state is rebuilt by decoding,
+//! deduplicating and applying the input again.
 
 mod account;
+mod arena;
+mod capture;
+mod declare;
 mod dedupe;
-mod features;
-mod windows;
+mod facts;
+mod labels;
+mod profiles;
+mod read;
+mod running;
+mod set;
+mod shards;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod window;
 
-use std::hash::{Hash, Hasher};
-
-use hashbrown::HashMap;
-
-pub use account::{Account, Section};
+pub use account::{Applied, Watermarks};
+pub use capture::BodyError;
 pub use dedupe::{Horizon, Seen};
-pub use features::{FEATURES, FeatureType, Features, feature_set_hash};
+pub use facts::Facts;
+pub use profiles::Profiles;
+pub use read::Features;
+pub use set::{FeatureSet, FeatureType};
+pub use shards::Range;
 
-use crate::event::Event;
+use self::arena::Arena;
+use self::capture::Writer;
+use self::facts::key_hash;
+use self::read::Known;
+use self::shards::Shards;
+use crate::event::{Event, Mark, Millis};
 
 /// The accounts of one partition.
 #[derive(Debug, Default)]
 pub struct State {
-    accounts: HashMap<String, Account>,
+    shards: Shards,
+    watermarks: Watermarks,
+    /// by region of an account, since when it is kept; empty: ever since
+    since: Vec<i64>,
 }
 
 impl State {
-    /// The account of this key (`tenant/account_id`), made if it is new.
-    pub fn account(&mut self, key: &str) -> &mut Account {
-        // `entry` would copy the key of a known account too; hashbrown's `entry_ref` does not
-        self.accounts.entry_ref(key).or_default()
-    }
-
-    /// Applies an event and says whether it was new.
+    /// Reads what is known before an event, applies it, and says whether it was new. `key` is
+    /// `tenant/account_id`. Once its touch is applied too, [`State::read`] has the rest.
+    #[allow(clippy::too_many_arguments, reason = "each is a thing of its own, and named")]
     pub fn apply(
         &mut self,
+        set: &FeatureSet,
         key: &str,
         event: &Event<'_>,
+        facts: &Facts,
         payload: &[u8],
         horizon: Horizon,
-    ) -> Seen {
-        self.account(key).apply(event, payload, horizon)
+        before: Option<(&mut Features, &Profiles)>,
+    ) -> Applied {
+        let watermark = self.watermarks.pass(facts.kind as usize, facts.time);
+        let known = Known { watermarks: &self.watermarks, since: &self.since };
+        self.shards.change(key_hash(key), |arena| {
+            if let Some((features, profiles)) = before {
+                features.before(set, arena, profiles, facts, known);
+            }
+            set.apply(arena, event, facts, payload, horizon, watermark)
+        })
+    }
+
+    /// Reads what is known once the event is applied.
+    pub fn read(
+        &self,
+        set: &FeatureSet,
+        key: &str,
+        facts: &Facts,
+        features: &mut Features,
+        profiles: &Profiles,
+    ) {
+        let arena = self.shards.get(key_hash(key));
+        let known = Known { watermarks: &self.watermarks, since: &self.since };
+        features.after(set, arena, profiles, facts, known);
+    }
+
+    /// Reads what is known of an account at the newest event time, which is returned; `None`: nothing.
+    pub fn show(
+        &self,
+        set: &FeatureSet,
+        key: &str,
+        features: &mut Features,
+        profiles: &Profiles,
+    ) -> Option<Millis> {
+        let arena = self.shards.get(key_hash(key));
+        let newest = self.watermarks.0.iter().copied().max().filter(|_| !arena.is_empty())?;
+        let facts = Facts::at(newest);
+        let known = Known { watermarks: &self.watermarks, since: &self.since };
+        features.before(set, arena, profiles, &facts, known);
+        features.after(set, arena, profiles, &facts, known);
+        Some(Millis(newest))
+    }
+
+    /// Remembers an escalation of an account.
+    pub fn escalated(&mut self, set: &FeatureSet, key: &str, created_at: Millis) {
+        self.shards.change(key_hash(key), |arena| set.escalated(arena, created_at));
+    }
+
+    /// Notes that an event passed which is in the state already: time goes on by it.
+    pub fn pass(&mut self, event: &Event<'_>) {
+        self.watermarks.pass(event.kind() as usize, event.event_time().0);
+    }
+
+    /// The parts that changed since they were captured last, each a range of accounts.
+    pub fn changed(&self) -> Vec<Range> {
+        self.shards.changed().collect()
+    }
+
+    /// Lets every part count as changed: whoever kept what was captured of them is gone.
+    pub fn touch_all(&mut self) {
+        self.shards.touch_all();
+    }
+
+    /// All parts that the state is split in.
+    pub fn ranges(&self) -> Vec<Range> {
+        self.shards.ranges().collect()
+    }
+
+    /// The bytes of one part, from which [`State::load`] has it again. `None` where it was split.
+    pub fn capture(&mut self, set: &FeatureSet, range: Range, horizon: Horizon) -> Option<Vec<u8>> {
+        let (watermarks, since) = (self.watermarks, self.since_of(set));
+        let expire = |arena: &mut Arena| set.expire(arena, &watermarks, horizon);
+        self.shards.capture(range, expire, |accounts, bytes| {
+            let mut writer = Writer::begin(set.account_layout(), &watermarks, &since, bytes);
+            accounts.for_each(|(key, arena)| writer.add(*key, arena));
+            writer.finish()
+        })
+    }
+
+    fn since_of(&self, set: &FeatureSet) -> Vec<i64> {
+        match self.since.is_empty() {
+            true => vec![i64::MIN; set.account_layout().ids.len()],
+            false => self.since.clone(),
+        }
+    }
+
+    /// Takes in what was captured of those accounts that `wanted` says. What is there of them already
+    /// is replaced.
+    ///
+    /// # Errors
+    /// When these are no bytes of a state; then a part of it may have been taken in.
+    pub fn load(
+        &mut self,
+        set: &FeatureSet,
+        body: &[u8],
+        wanted: impl Fn(u128) -> bool,
+    ) -> Result<(), BodyError> {
+        let mut reader = capture::Reader::begin(body, set.account_layout())?;
+        let mut since = self.since_of(set);
+        since.iter_mut().zip(&reader.since).for_each(|(known, new)| *known = (*known).max(*new));
+        self.since = since;
+        while let Some((key, arena)) = reader.next()? {
+            if wanted(key) {
+                self.shards.insert(key, arena);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins at the watermarks that were captured with a part.
+    ///
+    /// # Errors
+    /// When these are no bytes of a state.
+    pub fn begin_at(&mut self, set: &FeatureSet, body: &[u8]) -> Result<(), BodyError> {
+        self.watermarks = capture::Reader::begin(body, set.account_layout())?.watermarks;
+        Ok(())
+    }
+
+    /// The key under which an account is kept.
+    pub fn key(account: &str) -> u128 {
+        key_hash(account)
     }
 
     /// Number of accounts.
     pub fn len(&self) -> usize {
-        self.accounts.len()
+        self.shards.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
+        self.len() == 0
     }
 
-    /// Memory of all accounts in bytes, keys included, the map's own spare room not.
+    /// Memory of all accounts in bytes, keys included, the tables' own spare room not.
     pub fn bytes(&self) -> usize {
-        self.accounts
-            .iter()
-            .map(|(key, account)| size_of::<(String, Account)>() + key.len() + account.heap_bytes())
-            .sum()
+        self.shards.bytes()
     }
 
-    /// A hash of everything remembered, equal for equal states however they came about.
-    pub fn hash(&self) -> u64 {
-        let mut keys: Vec<&str> = self.accounts.keys().map(AsRef::as_ref).collect();
-        keys.sort_unstable();
-        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-        for key in keys {
-            key.hash(&mut hasher);
-            self.accounts.get(key).hash(&mut hasher);
+    /// A hash of everything that can still be read, equal for equal states however they came about.
+    pub fn hash(&self, set: &FeatureSet, horizon: Horizon) -> u64 {
+        self.shards.hash(|arena| set.expire(arena, &self.watermarks, horizon))
+    }
+}
+
+impl FeatureSet {
+    /// What an event that was applied counts in under other keys than the account: its touch's marks.
+    pub fn marks(&self, facts: &Facts, applied: Applied, into: &mut Vec<Mark>) {
+        into.clear();
+        for (i, group) in self.kinds[facts.kind as usize].groups.iter().enumerate() {
+            if applied.counted >> i & 1 == 1 && group.key != set::Key::Account {
+                into.push(Mark { group: group.id, value: facts.values[i] });
+            }
         }
-        hasher.finish()
     }
 }

@@ -34,6 +34,8 @@ impl Shape {
 pub enum Component {
     /// the workers that decide
     Scoring,
+    /// copies of the state
+    Snapshots,
     /// what every process hears
     Listening,
     /// store and notify alike
@@ -52,8 +54,9 @@ pub enum Component {
 
 impl Component {
     /// Every component, in the order of the page.
-    pub const ALL: [Component; 8] = [
+    pub const ALL: [Component; 9] = [
         Component::Scoring,
+        Component::Snapshots,
         Component::Listening,
         Component::Sinks,
         Component::Store,
@@ -67,6 +70,7 @@ impl Component {
     pub fn name(self) -> &'static str {
         match self {
             Component::Scoring => "scoring",
+            Component::Snapshots => "snapshots",
             Component::Listening => "listening",
             Component::Sinks => "sinks",
             Component::Store => "store",
@@ -81,6 +85,7 @@ impl Component {
     fn title(self) -> &'static str {
         match self {
             Component::Scoring => "Scoring: the workers that decide",
+            Component::Snapshots => "Snapshots: copies of the state",
             Component::Listening => "Listening: what every process hears",
             Component::Sinks => "Sinks: the store as `store`, each webhook by its name",
             Component::Store => "The store alone",
@@ -150,6 +155,13 @@ metrics! {
         STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
         RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";
         RESTORED = "weir_restored_records_total", Counter, [], "Records applied again to restore state";
+    }
+    Snapshots {
+        SNAPSHOTS = "weir_snapshots_written_total", Counter, [], "Snapshots of a partition that were written whole";
+        SNAPSHOT_BYTES = "weir_snapshot_bytes_total", Counter, [], "Bytes of shards stored, compressed";
+        SNAPSHOT_WRITTEN_AT = "weir_snapshot_written_timestamp_seconds", Gauge, [], "When a snapshot was written last, seconds since 1970";
+        SNAPSHOT_HOLD_SECONDS = "weir_snapshot_hold_duration_seconds", Histogram, [], "How long a worker was held to copy a shard";
+        SNAPSHOT_ERRORS = "weir_snapshot_errors_total", Counter, ["code"], "Shards and manifests that were not stored, by cause";
     }
     Listening {
         HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";

@@ -8,9 +8,12 @@ use metrics::counter;
 use super::{Batch, Crash, Life, commit_timeout};
 use crate::config::limits;
 use crate::event::{Position, Topic};
+use crate::log::faults::Step;
 use crate::log::{LogError, Reader};
+use crate::snapshot::Series;
 use crate::stage::merge::Merge;
-use crate::stage::restore::{Restorer, restore};
+use crate::stage::process::Processor;
+use crate::stage::restore::{Restorer, restore, restore_profiles};
 use crate::telemetry::metric;
 
 impl Life<'_> {
@@ -26,6 +29,7 @@ impl Life<'_> {
         self.check_history(&wanted, &mut starts)?;
         let ends = self.ends(&wanted)?;
         let mut reader = None;
+        self.restore_profiles(&mut reader)?;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
             let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
@@ -40,6 +44,10 @@ impl Life<'_> {
                     inputs.push((start.topic, start.offset, *end));
                 }
                 self.positions.insert((start.topic, partition), start.offset);
+                self.taken.insert((start.topic, partition), start.offset);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.assigned(&mut self.processor, Series::Partition(partition), &committed);
             }
             self.lanes.add(partition, &inputs);
         }
@@ -97,13 +105,31 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn restore(
+    /// What entities were touched by is known before the first record, where this worker keeps it.
+    fn restore_profiles(&mut self, reader: &mut Option<Box<dyn Reader>>) -> Result<(), Crash> {
+        if !self.processor.profiles().1 {
+            return Ok(());
+        }
+        self.part.not_ready("restoring profiles");
+        let partitions = self.context.log.partitions(Topic::Transactions)?;
+        let ends = self.with_restorer(reader, |means, processor| {
+            restore_profiles(means, partitions, processor)
+        })?;
+        for end in &ends {
+            self.taken.insert((end.topic, end.partition), end.offset);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.assigned(&mut self.processor, Series::Profiles, &ends);
+        }
+        Ok(())
+    }
+
+    fn with_restorer<T>(
         &mut self,
-        partition: u32,
-        committed: &[Position],
         reader: &mut Option<Box<dyn Reader>>,
-    ) -> Result<(), Crash> {
-        self.part.not_ready(format!("restoring partition {partition}"));
+        work: impl FnOnce(&mut Restorer<'_>, &mut Processor) -> Result<T, Crash>,
+    ) -> Result<T, Crash> {
+        self.context.faults.pass(Step::Restore)?;
         let log = self.context.log.as_ref();
         let reader = match reader {
             Some(reader) => reader,
@@ -113,11 +139,24 @@ impl Life<'_> {
         let mut means = Restorer {
             log,
             reader: reader.as_mut(),
+            vault: self.context.snapshots.vault(),
             part: self.part,
             stop: &self.context.stop,
             alive: &mut || consumer.keep_alive(),
         };
-        let restored = restore(&mut means, partition, committed, &mut self.processor)?;
+        work(&mut means, &mut self.processor)
+    }
+
+    fn restore(
+        &mut self,
+        partition: u32,
+        committed: &[Position],
+        reader: &mut Option<Box<dyn Reader>>,
+    ) -> Result<(), Crash> {
+        self.part.not_ready(format!("restoring partition {partition}"));
+        let restored = self.with_restorer(reader, |means, processor| {
+            restore(means, partition, committed, processor)
+        })?;
         tracing::info!(
             partition,
             applied = restored.applied,
@@ -145,6 +184,10 @@ impl Life<'_> {
         self.consumer.release();
         for partition in partitions.iter().copied() {
             self.lanes.remove(partition);
+            self.taken.retain(|(_, of), _| *of != partition);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.revoked(Series::Partition(partition))?;
+            }
             self.reporter.revoked(partition);
             let positions: Vec<Position> = Topic::READ
                 .iter()

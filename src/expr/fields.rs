@@ -1,4 +1,4 @@
-//! The fields of each kind of event that rules may read, with their types.
+//! The fields of each kind of event that expressions may read, with their types.
 
 use super::vocabulary::Type;
 use crate::event::{Date, Event, Kind, Millis, Slot, Text};
@@ -66,22 +66,23 @@ symbols!(
     crate::event::Network,
     crate::event::DisputeStage,
     crate::event::Author,
-    crate::event::InvoiceKind
+    crate::event::InvoiceKind,
+    crate::event::Verdict,
+    crate::event::SubjectKind
 );
 
 /// Declares a kind's fields: one list gives names, types and the way to read them.
 macro_rules! fields {
     ($($kind:ident { $($name:ident: $ty:ident = |$event:ident| $value:expr;)* })*) => {
         /// Names and types of the fields of a kind.
-        pub(super) fn fields(kind: Kind) -> &'static [(&'static str, Type)] {
+        pub fn fields(kind: Kind) -> &'static [(&'static str, Type)] {
             match kind {
                 $(Kind::$kind => &[$((stringify!($name), Type::$ty),)*],)*
-                Kind::Label => &[],
             }
         }
 
         /// Field number `index` of an event, in the order of [`fields`] of its kind.
-        pub(super) fn read<'a>(event: &'a Event<'_>, index: usize) -> Slot<'a> {
+        pub fn read<'a>(event: &'a Event<'_>, index: usize) -> Slot<'a> {
             match event {
                 $(Event::$kind(event) => {
                     // one arm a field; the compiler makes a jump table of it
@@ -96,7 +97,6 @@ macro_rules! fields {
                     let _all = at;
                     Slot::Null
                 })*
-                Event::Label(_) => Slot::Null,
             }
         }
     };
@@ -182,6 +182,15 @@ fields! {
         );
         document_sha256: Text = |e| e.document_sha256.slot();
     }
+    Label {
+        event_time_ms: Int = |e| e.event_time.slot();
+        tenant: Text = |e| e.tenant.slot();
+        account_id: Text = |e| e.account_id.slot();
+        subject_kind: Text = |e| e.subject_kind.slot();
+        subject_id: Text = |e| e.subject_id.slot();
+        verdict: Text = |e| e.verdict.slot();
+        source: Text = |e| e.source.slot();
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +215,8 @@ mod tests {
             "invoice_id":"i","vendor_id":"v","vendor_name":"n","employee_id":"e","number":"1",
             "issued_on":"2020-01-01","due_on":"2020-02-01","amount_minor":1,"currency":"EUR",
             "bank_account_hash":"b","purchase_order":"p","category":"c","lines":[],"document_sha256":"s"}"#,
+            r#"{"kind":"label","event_id":"e","event_time":5,"account_id":"a","subject_kind":"TRANSACTION",
+            "subject_id":"t","verdict":"FRAUD","source":"analyst"}"#,
         ];
         for line in full {
             let event = json::from_line(line).unwrap();

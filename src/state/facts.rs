@@ -1,0 +1,149 @@
+//! What features need to know of one event, worked out once.
+
+use std::hash::{BuildHasher, Hasher};
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::set::{FLOAT_SCALE, FeatureSet, GROUPS_MAX, KEYS, Key};
+use crate::event::{Entity, Event, Kind, Slot, Verdict};
+use crate::expr;
+
+/// Fields that an event of any kind has at most.
+const FIELDS_MAX: usize = 32;
+
+/// What features need to know of one event.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub(super) kind: Kind,
+    pub(super) time: i64,
+    /// hash of what the event is about
+    pub(super) subject: i64,
+    /// bit i: it passes the filter of group i of its kind and has the field
+    pub(super) matched: u64,
+    /// what is counted of it, by group
+    pub(super) values: [i64; GROUPS_MAX],
+    /// the entities it names that something is kept of, by [`Key::index`]
+    pub(super) entities: [Option<u128>; KEYS.len()],
+    /// hash of the payment it says something of, and what
+    pub(super) says: Option<(i64, Verdict)>,
+}
+
+/// A hasher for keys that are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHasher;
+
+impl BuildHasher for KeyHasher {
+    type Hasher = Taken;
+
+    fn build_hasher(&self) -> Taken {
+        Taken(0)
+    }
+}
+
+/// Takes the low half of a key as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= xxh3_64(bytes);
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+/// The name of an account or entity in the tables: two that are alike by chance are one in 2^128.
+pub(super) fn key_hash(key: &str) -> u128 {
+    xxh3_128(key.as_bytes())
+}
+
+/// The same of an entity, which is unique among those of its tenant.
+pub(super) fn entity_hash(entity: Entity, tenant: &str, id: &str) -> u128 {
+    let mut name = [0; 256];
+    let parts = [&[entity as u8][..], tenant.as_bytes(), &[0], id.as_bytes()];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > name.len() {
+        return xxh3_128(&parts.concat());
+    }
+    let mut at = 0;
+    for part in parts {
+        name[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    xxh3_128(&name[..length])
+}
+
+pub(super) fn subject_hash(subject: &str) -> i64 {
+    xxh3_64(subject.as_bytes()).cast_signed()
+}
+
+impl Facts {
+    /// A moment at which nothing happens.
+    pub(super) fn at(time: i64) -> Facts {
+        Facts {
+            kind: Kind::Transaction,
+            time,
+            subject: 0,
+            matched: 0,
+            values: [0; GROUPS_MAX],
+            entities: [None; KEYS.len()],
+            says: None,
+        }
+    }
+}
+
+impl FeatureSet {
+    /// What the features need to know of an event.
+    pub fn facts(&self, event: &Event<'_>) -> Facts {
+        let kind = event.kind();
+        let plan = &self.kinds[kind as usize];
+        let mut slots = [Slot::Null; FIELDS_MAX];
+        for slot in &plan.slots {
+            slots[*slot] = expr::read(event, *slot);
+        }
+        let mut passes = 0_u64;
+        for (i, filter) in plan.filters.iter().enumerate() {
+            passes |= u64::from(filter.holds(&slots)) << i;
+        }
+        let mut facts = Facts {
+            kind,
+            subject: subject_hash(event.subject_id()),
+            says: event
+                .says_of_payment()
+                .map(|(payment, verdict)| (subject_hash(payment), verdict)),
+            ..Facts::at(event.event_time().0)
+        };
+        for reads in self.reads.iter().filter(|reads| reads.key != Key::Account) {
+            let Key::Entity(wanted) = reads.key else { continue };
+            let named = event.entities().into_iter().find(|(entity, _)| *entity == wanted);
+            if let Some((entity, Some(id))) = named {
+                let hash = entity_hash(entity, event.tenant(), id);
+                facts.entities[reads.key.index()] = Some(hash);
+            }
+        }
+        for (i, group) in plan.groups.iter().enumerate() {
+            if group.filter.is_some_and(|filter| passes >> filter & 1 == 0) {
+                continue;
+            }
+            let value = match group.field {
+                None => 0,
+                Some(field) => match slots[field.slot] {
+                    Slot::Null => continue,
+                    Slot::Bool(value) => i64::from(value),
+                    Slot::Int(value) => value,
+                    Slot::Float(value) => (value * FLOAT_SCALE).round() as i64,
+                    Slot::Text(value) => subject_hash(value),
+                },
+            };
+            facts.values[i] = value;
+            facts.matched |= 1 << i;
+        }
+        facts
+    }
+}

@@ -1,0 +1,325 @@
+//! What is remembered of entities other than accounts: terminals, cards, devices, vendors. One table for
+//! the whole process; what was done to an entity comes from every partition, as touches.
+//!
+//! Everything kept here commutes: touches of different partitions may come in any order and leave the
+//! same behind. `declare` refuses aggregates that do not.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::account::Watermarks;
+use super::arena::Arena;
+use super::capture::{self, BodyError, Writer};
+use super::facts::{KeyHasher, entity_hash, subject_hash};
+use super::read::Known;
+use super::set::{FeatureSet, KEYS, Key};
+use super::shards::Range;
+use super::window::Entry;
+use crate::event::{Entity, TouchEvent, Verdict};
+
+/// Leading bits of an entity's hash that tell its part.
+const PART_BITS: u32 = 10;
+/// Bytes past which a range of parts is captured in two pieces.
+const BYTES_MAX: usize = 1 << 20;
+
+/// A part of the table, behind a lock of its own.
+#[derive(Debug, Default)]
+struct Part {
+    entities: HashMap<u128, (Entity, Arena), KeyHasher>,
+    /// since it was captured last
+    changed: bool,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Profiles {
+    parts: Vec<Mutex<Part>>,
+    watermarks: Mutex<Watermarks>,
+    /// by key and region, since when it is kept; empty: ever since
+    since: RwLock<[Vec<i64>; KEYS.len()]>,
+    /// what is captured in one piece; such a range is only ever split
+    ranges: Mutex<Vec<Range>>,
+}
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Profiles {
+            parts: std::iter::repeat_with(Mutex::default).take(1 << PART_BITS).collect(),
+            watermarks: Mutex::default(),
+            since: RwLock::default(),
+            ranges: Mutex::new(vec![Range::default()]),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Profiles {
+    fn part(&self, id: u128) -> MutexGuard<'_, Part> {
+        locked(&self.parts[Range::leading(id, PART_BITS)])
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        *locked(&self.watermarks)
+    }
+
+    /// Looks at an entity; at nothing where it was never met.
+    pub(super) fn with(&self, entity: Entity, id: u128, look: impl FnOnce(&Arena, Known<'_>)) {
+        let watermarks = self.watermarks();
+        let since = self.since.read().unwrap_or_else(PoisonError::into_inner);
+        let since = since[Key::Entity(entity).index()].as_slice();
+        let known = Known { watermarks: &watermarks, since };
+        let part = self.part(id);
+        match part.entities.get(&id) {
+            Some((_, arena)) => look(arena, known),
+            None => look(&Arena::EMPTY, known),
+        }
+    }
+
+    /// Takes up what an event did to the entities it met, but for those that `has_seen` it.
+    pub fn apply(&self, set: &FeatureSet, touch: &TouchEvent<'_>, has_seen: impl Fn(u128) -> bool) {
+        let time = touch.event_time.0;
+        let watermark = locked(&self.watermarks).pass(touch.kind as usize, time);
+        let subject = subject_hash(&touch.subject_id);
+        let tenant = touch.account.split_once('/').map_or("", |(tenant, _)| tenant);
+        let verdict = touch.verdict.as_deref().and_then(Verdict::from_name);
+        for met in &touch.entities {
+            let key = Key::Entity(met.entity);
+            let i = key.index();
+            let is_kept = |mark: &crate::event::Mark| {
+                set.by_id.get(&mark.group).is_some_and(|group| set.group(*group).key == key)
+            };
+            let labels = set.entity_labels[i].filter(|_| verdict.is_some());
+            if labels.is_none() && !touch.marks.iter().any(is_kept) {
+                continue;
+            }
+            let id = entity_hash(met.entity, tenant, &met.id);
+            if has_seen(id) {
+                continue;
+            }
+            let mut part = self.part(id);
+            let part = &mut *part;
+            part.changed = true;
+            let regions = set.layouts[i].ids.len();
+            let (_, arena) =
+                part.entities.entry(id).or_insert_with(|| (met.entity, Arena::new(regions)));
+            let newest = set.entity_newest[i];
+            let known = newest.get(arena).first().copied();
+            if known.is_some_and(|known| known <= time.saturating_sub(set.retention_ms)) {
+                *arena = Arena::new(regions);
+            }
+            match arena.get_mut(newest.at, newest.of) {
+                [known] => *known = (*known).max(time),
+                _ => arena.insert(newest.at, newest.of, 0, [time]),
+            }
+            if let (Some(labels), Some(verdict)) = (labels, verdict) {
+                labels.expire(arena, watermark.saturating_sub(set.retention_ms));
+                labels.add(arena, subject, time, verdict);
+            }
+            for mark in touch.marks.iter().filter(|mark| is_kept(mark)) {
+                if let Some(group) = set.by_id.get(&mark.group) {
+                    let entry = Entry { time, subject, value: mark.value };
+                    set.group(*group).add(arena, entry, watermark);
+                }
+            }
+        }
+    }
+
+    /// Takes out what no reader can see any more.
+    pub fn expire(&self, set: &FeatureSet) {
+        let watermarks = self.watermarks();
+        self.parts.iter().for_each(|part| locked(part).expire(set, &watermarks));
+    }
+
+    /// The ranges that changed since they were captured last.
+    pub fn changed(&self) -> Vec<Range> {
+        let changed = |range: &Range| {
+            self.parts[range.slots(PART_BITS)].iter().any(|part| locked(part).changed)
+        };
+        self.ranges().into_iter().filter(changed).collect()
+    }
+
+    /// What is captured in one piece each; one that has grown too large is split first.
+    pub fn ranges(&self) -> Vec<Range> {
+        let mut ranges = locked(&self.ranges);
+        let mut open = std::mem::take(&mut *ranges);
+        while let Some(range) = open.pop() {
+            let parts = &self.parts[range.slots(PART_BITS)];
+            let bytes: usize = parts.iter().map(|part| locked(part).bytes()).sum();
+            match range.depth() < PART_BITS && bytes > BYTES_MAX {
+                true => {
+                    parts.iter().for_each(|part| locked(part).changed = true);
+                    open.extend(range.halves());
+                }
+                false => ranges.push(range),
+            }
+        }
+        ranges.clone()
+    }
+
+    /// Lets every part count as changed: whoever kept what was captured of them is gone.
+    pub fn touch_all(&self) {
+        self.parts.iter().for_each(|part| locked(part).changed = true);
+    }
+
+    /// The bytes of one range, from which [`Profiles::load`] has it again. Nobody else may apply
+    /// touches meanwhile.
+    pub fn capture(&self, set: &FeatureSet, range: Range) -> Vec<u8> {
+        let watermarks = self.watermarks();
+        let since = self.since.read().unwrap_or_else(PoisonError::into_inner);
+        let mut writers: Vec<Writer> = set
+            .layouts
+            .iter()
+            .zip(since.iter())
+            .map(|(layout, since)| match since.len() == layout.ids.len() {
+                true => Writer::begin(layout, &watermarks, since, 0),
+                false => Writer::begin(layout, &watermarks, &vec![i64::MIN; layout.ids.len()], 0),
+            })
+            .collect();
+        for part in &self.parts[range.slots(PART_BITS)] {
+            let mut part = locked(part);
+            part.expire(set, &watermarks);
+            part.changed = false;
+            for (id, (entity, arena)) in &part.entities {
+                writers[Key::Entity(*entity).index()].add(*id, arena);
+            }
+        }
+        let mut body = Vec::new();
+        for writer in writers {
+            let bytes = writer.finish();
+            body.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            body.extend_from_slice(&bytes);
+        }
+        body
+    }
+
+    /// Takes in what was captured of those entities that `wanted` says.
+    ///
+    /// # Errors
+    /// When these are no bytes of a table; then a part of it may have been taken in.
+    pub fn load(
+        &self,
+        set: &FeatureSet,
+        body: &[u8],
+        wanted: impl Fn(u128) -> bool,
+    ) -> Result<(), BodyError> {
+        for (i, body) in pieces(body)?.into_iter().enumerate() {
+            let mut reader = capture::Reader::begin(body, &set.layouts[i])?;
+            let mut since = self.since.write().unwrap_or_else(PoisonError::into_inner);
+            let since = &mut since[i];
+            since.resize(reader.since.len(), i64::MIN);
+            since
+                .iter_mut()
+                .zip(&reader.since)
+                .for_each(|(known, new)| *known = (*known).max(*new));
+            let entity = KEYS.iter().find_map(|(_, key)| match key {
+                Key::Entity(entity) if key.index() == i => Some(*entity),
+                _ => None,
+            });
+            while let (Some((id, arena)), Some(entity)) = (reader.next()?, entity) {
+                if wanted(id) {
+                    self.part(id).entities.insert(id, (entity, arena));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins at the watermarks that were captured with a range.
+    ///
+    /// # Errors
+    /// When these are no bytes of a table.
+    pub fn begin_at(&self, set: &FeatureSet, body: &[u8]) -> Result<(), BodyError> {
+        let first = pieces(body)?[0];
+        *locked(&self.watermarks) = capture::Reader::begin(first, &set.layouts[0])?.watermarks;
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.parts.iter().for_each(|part| *locked(part) = Part::default());
+        *locked(&self.watermarks) = Watermarks::default();
+        *locked(&self.ranges) = vec![Range::default()];
+        *self.since.write().unwrap_or_else(PoisonError::into_inner) = Default::default();
+    }
+
+    /// Number of entities.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| locked(part).entities.len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory in bytes, the table's own spare room not.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| locked(part).bytes()).sum()
+    }
+
+    /// A hash of everything that can still be read, equal for equal tables however they came about.
+    pub fn hash(&self, set: &FeatureSet) -> u64 {
+        self.expire(set);
+        let mut all: Vec<(u128, u64)> = Vec::new();
+        for part in &self.parts {
+            let part = locked(part);
+            all.extend(part.entities.iter().map(|(id, (_, arena))| (*id, arena.hash())));
+        }
+        all.sort_unstable();
+        let mut hasher = Xxh3::new();
+        for (id, hash) in all {
+            hasher.update(&id.to_le_bytes());
+            hasher.update(&hash.to_le_bytes());
+        }
+        hasher.digest()
+    }
+}
+
+impl Part {
+    fn expire(&mut self, set: &FeatureSet, watermarks: &Watermarks) {
+        // of whatever kind it was met by last
+        let newest = watermarks.0.iter().copied().max().unwrap_or(i64::MIN);
+        self.entities.retain(|_, (entity, arena)| {
+            let i = Key::Entity(*entity).index();
+            let known = set.entity_newest[i].get(arena).first().copied();
+            if known.is_none_or(|known| known <= newest.saturating_sub(set.retention_ms)) {
+                return false;
+            }
+            for (kind, plan) in set.kinds.iter().enumerate() {
+                let of_entity = plan.groups.iter().filter(|group| group.key.index() == i);
+                of_entity.for_each(|group| group.expire(arena, watermarks.0[kind]));
+            }
+            if let Some(labels) = set.entity_labels[i] {
+                labels.expire(arena, newest.saturating_sub(set.retention_ms));
+            }
+            true
+        });
+    }
+
+    fn bytes(&self) -> usize {
+        let of =
+            |(_, arena): &(Entity, Arena)| size_of::<(u128, Entity, Arena)>() + arena.heap_bytes();
+        self.entities.values().map(of).sum()
+    }
+}
+
+/// A body by key, each piece after its length.
+fn pieces(body: &[u8]) -> Result<Vec<&[u8]>, BodyError> {
+    let mut pieces = Vec::with_capacity(KEYS.len());
+    let mut left = body;
+    while pieces.len() < KEYS.len() {
+        let at = body.len() - left.len();
+        let damaged = BodyError::Damaged { at, what: "it ends here" };
+        let Some((length, rest)) = left.split_first_chunk::<8>() else { return Err(damaged) };
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((piece, rest)) = rest.split_at_checked(length) else { return Err(damaged) };
+        pieces.push(piece);
+        left = rest;
+    }
+    Ok(pieces)
+}

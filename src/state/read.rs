@@ -1,0 +1,336 @@
+//! What a decision reads: every feature's value, in two steps around the application of the event.
+//!
+//! Windows include the event itself; what compares it with its own history, and what asks for the last
+//! one before it, is read before.
+
+use super::account::Watermarks;
+use super::arena::Arena;
+use super::facts::Facts;
+use super::profiles::Profiles;
+use super::set::{
+    Feature, FeatureSet, FeatureType, Field, GroupRef, Key, Op, Place, Reads, Stat, TotalPlan,
+    Window,
+};
+use super::window::{Entry, Span, Total};
+use crate::event::{Slot, Verdict};
+
+/// Reads features. One per worker: it keeps its room between events.
+#[derive(Debug, Default)]
+pub struct Features {
+    values: Vec<Slot<'static>>,
+    /// by number of the plan, where it was taken for the key that is being read
+    totals: Vec<Option<Total>>,
+    texts: Vec<i64>,
+}
+
+/// What is known of the memory itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) watermarks: &'a Watermarks,
+    /// by region, since when it is kept; empty: ever since
+    pub(super) since: &'a [i64],
+}
+
+impl Known<'_> {
+    /// Whether everything that a feature looks back on was kept.
+    fn covers(self, feature: &Feature, now: i64) -> bool {
+        match self.since.get(feature.region.at) {
+            None | Some(&i64::MIN) => true,
+            Some(since) => *since <= now.saturating_sub(feature.reach_ms),
+        }
+    }
+}
+
+/// One key while it is read.
+struct View<'a> {
+    set: &'a FeatureSet,
+    arena: &'a Arena,
+    key: Key,
+    facts: &'a Facts,
+    watermarks: &'a Watermarks,
+}
+
+static NOBODY: Arena = Arena::EMPTY;
+
+impl Features {
+    /// All values, in the order of the set, as the last second step left them.
+    pub fn values(&self) -> &[Slot<'static>] {
+        &self.values
+    }
+
+    /// First step: what is read before the event is applied.
+    pub(super) fn before(
+        &mut self,
+        set: &FeatureSet,
+        account: &Arena,
+        profiles: &Profiles,
+        facts: &Facts,
+        known: Known<'_>,
+    ) {
+        self.values.clear();
+        self.values.resize(set.features.len(), Slot::Null);
+        self.read(set, account, profiles, facts, known, |reads| &reads.before);
+    }
+
+    /// Second step, once it is applied.
+    pub(super) fn after(
+        &mut self,
+        set: &FeatureSet,
+        account: &Arena,
+        profiles: &Profiles,
+        facts: &Facts,
+        known: Known<'_>,
+    ) {
+        self.read(set, account, profiles, facts, known, |reads| &reads.after);
+    }
+
+    fn read(
+        &mut self,
+        set: &FeatureSet,
+        account: &Arena,
+        profiles: &Profiles,
+        facts: &Facts,
+        known: Known<'_>,
+        wanted: impl Fn(&Reads) -> &Vec<usize>,
+    ) {
+        self.totals.clear();
+        self.totals.resize(set.totals.len(), None);
+        for reads in set.reads.iter().filter(|reads| !wanted(reads).is_empty()) {
+            let mut each = |arena: &Arena, known: Known<'_>| {
+                let view = View { set, arena, key: reads.key, facts, watermarks: known.watermarks };
+                for i in wanted(reads) {
+                    let feature = &set.features[*i];
+                    if !known.covers(feature, facts.time) {
+                        continue;
+                    }
+                    let value = self.value(&view, feature);
+                    self.values[*i] = feature.slot(value);
+                }
+            };
+            match reads.key {
+                Key::Account => each(account, known),
+                Key::Entity(entity) => match facts.entities[reads.key.index()] {
+                    Some(id) => profiles.with(entity, id, each),
+                    // nobody is named, so that nobody has a history
+                    None => each(&NOBODY, known),
+                },
+            }
+        }
+    }
+
+    /// What a feature is, `None` without history.
+    fn value(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
+        if view.arena.is_empty() {
+            return None;
+        }
+        match feature.op {
+            Op::Total { total, stat } => of_total(&self.total(view, total), stat, feature.scale),
+            Op::Share { part, whole, of_sums } => {
+                let (part, whole) = (self.total(view, part), self.total(view, whole));
+                let (part, whole) = match of_sums {
+                    true => (part.sum, whole.sum),
+                    false => (part.count, whole.count),
+                };
+                (whole != 0).then(|| Value::Float(part as f64 / whole as f64))
+            }
+            Op::Ratio { total, group } => {
+                let value = view.current(group)?;
+                let Value::Float(mean) =
+                    of_total(&self.total(view, total), Stat::Mean, feature.scale)?
+                else {
+                    return None;
+                };
+                (mean != 0.0).then(|| Value::Float(value as f64 / feature.scale / mean))
+            }
+            Op::ZScore { total, group } => {
+                let value = view.current(group)? as f64 / feature.scale;
+                let total = self.total(view, total);
+                let Some(Value::Float(deviation)) = of_total(&total, Stat::StdDev, feature.scale)
+                else {
+                    return None;
+                };
+                let mean = total.sum as f64 / total.count as f64 / feature.scale;
+                (deviation > 0.0).then(|| Value::Float((value - mean) / deviation))
+            }
+            Op::Distinct { group, window } => {
+                self.texts.clear();
+                let entries = view.entries(group, window)?;
+                self.texts.extend(entries.map(|entry| entry.value));
+                self.texts.sort_unstable();
+                self.texts.dedup();
+                (!self.texts.is_empty()).then(|| Value::int(self.texts.len()))
+            }
+            Op::LabelRate { group, window } => {
+                let (mut all, mut fraud) = (0_u32, 0_u32);
+                for entry in view.entries(group, window)? {
+                    all += 1;
+                    fraud += u32::from(view.is_fraud(entry.subject));
+                }
+                (all > 0).then(|| Value::Float(f64::from(fraud) / f64::from(all)))
+            }
+            Op::NewestLabel { group, window } => {
+                let newest = view.entries(group, window)?.next_back()?;
+                Some(Value::Int(i64::from(view.is_fraud(newest.subject))))
+            }
+            Op::LabelRun { group, window } => {
+                let mut entries = view.entries(group, window)?.rev().peekable();
+                entries.peek()?;
+                Some(Value::int(entries.take_while(|entry| view.is_fraud(entry.subject)).count()))
+            }
+            Op::LabelRunStart { group, window } => {
+                let entries = view.entries(group, window)?.rev();
+                let first = entries.take_while(|entry| view.is_fraud(entry.subject)).last()?;
+                Some(Value::Float(seconds(view.facts.time - first.time)))
+            }
+            Op::Last { group, within_ms } => {
+                view.last(group, within_ms).map(|(_, value)| match feature.ty {
+                    FeatureType::Int => Value::Int(value),
+                    FeatureType::Float => Value::Float(value as f64 / feature.scale),
+                })
+            }
+            Op::SinceLast { group, within_ms } => {
+                let (time, _) = view.last(group, within_ms)?;
+                Some(Value::Float(seconds(view.facts.time - time)))
+            }
+            Op::FirstSeen { group } => {
+                let first = view.set.group(group).tally?.first(view.arena)?;
+                (first <= view.facts.time).then(|| Value::Float(seconds(view.facts.time - first)))
+            }
+            Op::RobustMean { group, running } => {
+                let carried = view.set.group(group).runnings[running].get(view.arena)?;
+                Some(Value::Float(carried.mean))
+            }
+            Op::Cusum { group, running } => {
+                let carried = view.set.group(group).runnings[running].get(view.arena)?;
+                Some(Value::Float(carried.deviations))
+            }
+        }
+    }
+
+    fn total(&mut self, view: &View<'_>, number: usize) -> Total {
+        if let Some(total) = self.totals[number] {
+            return total;
+        }
+        let TotalPlan { group: reference, place, window } = view.set.totals[number];
+        let group = view.set.group(reference);
+        let total = match (place, group.ring) {
+            (Place::Grid(grid), _) => {
+                let grid = group.grids[grid];
+                grid.total(view.arena, view.span(reference, window, grid.retention_ms))
+            }
+            (Place::Ring, Some(ring)) => {
+                ring.total(view.arena, view.span(reference, window, ring.retention_ms))
+            }
+            (Place::Ring, None) => Total::NOTHING,
+        };
+        self.totals[number] = Some(total);
+        total
+    }
+}
+
+impl<'a> View<'a> {
+    /// What a window covers at the event, as far as anything is kept.
+    fn span(&self, group: GroupRef, window: Window, retention_ms: i64) -> Span {
+        let until = self.facts.time.saturating_sub(window.delay_ms);
+        let kept = self.watermarks.0[group.kind].saturating_sub(retention_ms);
+        Span { after: until.saturating_sub(window.length_ms).max(kept), until }
+    }
+
+    fn entries(
+        &self,
+        group: GroupRef,
+        window: Window,
+    ) -> Option<impl DoubleEndedIterator<Item = Entry> + use<'a>> {
+        let ring = self.set.group(group).ring?;
+        Some(ring.entries(self.arena, self.span(group, window, ring.retention_ms)))
+    }
+
+    /// Whether a payment is known to be fraud by now: the newest verdict counts.
+    fn is_fraud(&self, payment: i64) -> bool {
+        let (arena, now) = (self.arena, self.facts.time);
+        let found = match self.key {
+            Key::Account => {
+                let sections = self.set.sections.iter().filter_map(|section| section.labels);
+                sections.filter_map(|labels| labels.find(arena, payment, now)).max()
+            }
+            key => self.set.entity_labels[key.index()]
+                .and_then(|labels| labels.find(arena, payment, now)),
+        };
+        found.is_some_and(|(_, verdict)| verdict == Verdict::Fraud as i64)
+    }
+
+    /// Time and value of the last one before the event, if it was not too long ago.
+    fn last(&self, group: GroupRef, within_ms: i64) -> Option<(i64, i64)> {
+        let last = self.set.group(group).tally?.last(self.arena)?;
+        let ago = self.facts.time.saturating_sub(last.0);
+        (0..within_ms).contains(&ago).then_some(last)
+    }
+
+    /// The event's own value, where it is one of the group.
+    fn current(&self, group: GroupRef) -> Option<i64> {
+        let is_one =
+            self.facts.kind as usize == group.kind && self.facts.matched >> group.group & 1 == 1;
+        is_one.then(|| self.facts.values[group.group])
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Int(i64),
+    Float(f64),
+}
+
+impl Value {
+    fn int(count: usize) -> Value {
+        Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
+impl Feature {
+    fn slot(&self, value: Option<Value>) -> Slot<'static> {
+        match (self.ty, value) {
+            (FeatureType::Int, Some(Value::Int(value))) => Slot::Int(value),
+            (FeatureType::Int, Some(Value::Float(value))) => Slot::Int(value as i64),
+            (FeatureType::Float, Some(Value::Float(value))) => Slot::Float(value),
+            (FeatureType::Float, Some(Value::Int(value))) => Slot::Float(value as f64),
+            (FeatureType::Int, None) => {
+                self.empty.map_or(Slot::Null, |empty| Slot::Int(empty as i64))
+            }
+            (FeatureType::Float, None) => self.empty.map_or(Slot::Null, Slot::Float),
+        }
+    }
+}
+
+fn of_total(total: &Total, stat: Stat, scale: f64) -> Option<Value> {
+    if total.count == 0 {
+        return None;
+    }
+    let count = total.count as f64;
+    Some(match stat {
+        Stat::Count => Value::Int(total.count),
+        Stat::Sum => scaled(total.sum, scale),
+        Stat::Min => scaled(total.min, scale),
+        Stat::Max => scaled(total.max, scale),
+        Stat::Mean => Value::Float(total.sum as f64 / count / scale),
+        Stat::StdDev => {
+            if total.count < 2 {
+                return None;
+            }
+            // n · Σx² - (Σx)², exactly, before anything is rounded
+            let (n, sum) = (i128::from(total.count), i128::from(total.sum));
+            let spread = n.wrapping_mul(total.squares).wrapping_sub(sum.wrapping_mul(sum));
+            Value::Float((spread.max(0) as f64 / (count * (count - 1.0))).sqrt() / scale)
+        }
+    })
+}
+
+fn scaled(value: i64, scale: f64) -> Value {
+    match scale == Field::UNSCALED {
+        true => Value::Int(value),
+        false => Value::Float(value as f64 / scale),
+    }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}

@@ -1,0 +1,363 @@
+//! Declared features as a plan: what is kept under which key, and how each value is read of it.
+//!
+//! ```text
+//!  [[feature]] ─► group: events of one kind that pass one filter, under one key, of one field
+//!                   ├─ tally     first, last
+//!                   ├─ ring      the newest events, for exact windows
+//!                   ├─ grids     buckets, one grid for each length of bucket
+//!                   └─ runnings  means that are carried along
+//! ```
+//!
+//! Features that share key, filter and field share a group; those that share a length of bucket share
+//! its grid. The first declaration that needs something makes it, later ones make it reach further.
+
+use std::collections::HashMap;
+
+use super::labels::Labels;
+use super::running::Running;
+use super::tally::Tally;
+use super::window::{Grid, Region, Ring};
+use crate::event::{Entity, Kind};
+use crate::expr::{Program, Type};
+
+/// Kinds of event.
+pub(super) const KINDS: usize = 5;
+/// Groups that events of one kind may have: what fits a mask of bits.
+pub(super) const GROUPS_MAX: usize = 62;
+/// Payments whose verdict is remembered, under each key.
+pub(super) const LABELS_MAX: usize = 64;
+
+/// Under what something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Account,
+    Entity(Entity),
+}
+
+/// Every key, in the order of [`Key::index`].
+pub(super) const KEYS: [(&str, Key); 10] = [
+    ("account", Key::Account),
+    ("card", Key::Entity(Entity::Card)),
+    ("terminal", Key::Entity(Entity::Terminal)),
+    ("merchant", Key::Entity(Entity::Merchant)),
+    ("device", Key::Entity(Entity::Device)),
+    ("ip", Key::Entity(Entity::Ip)),
+    ("beneficiary", Key::Entity(Entity::Beneficiary)),
+    ("vendor", Key::Entity(Entity::Vendor)),
+    ("employee", Key::Entity(Entity::Employee)),
+    ("email", Key::Entity(Entity::Email)),
+];
+
+impl Key {
+    pub(super) fn index(self) -> usize {
+        match self {
+            Key::Account => 0,
+            Key::Entity(entity) => 1 + entity as usize,
+        }
+    }
+}
+
+/// A field, as the integer that is kept of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    /// its slot among the fields of the kind
+    pub(super) slot: usize,
+    pub(super) ty: Type,
+}
+
+/// Decimal places that are kept of a field that is no integer.
+pub(super) const FLOAT_SCALE: f64 = 1e6;
+
+impl Field {
+    /// The scale of whole numbers.
+    pub(super) const UNSCALED: f64 = 1.0;
+
+    /// What a kept value is divided by.
+    pub(super) fn scale(self) -> f64 {
+        match self.ty {
+            Type::Float => FLOAT_SCALE,
+            _ => Field::UNSCALED,
+        }
+    }
+}
+
+/// Events of one kind that pass one filter, under one key, of one field.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// stable across processes that declare it alike
+    pub(super) id: i64,
+    pub(super) key: Key,
+    /// index among the kind's filters
+    pub(super) filter: Option<usize>,
+    pub(super) field: Option<Field>,
+    /// whether each subject counts once
+    pub(super) once: bool,
+    pub(super) tally: Option<Tally>,
+    pub(super) ring: Option<Ring>,
+    pub(super) grids: Vec<Grid>,
+    pub(super) runnings: Vec<Running>,
+}
+
+/// What the events of one kind are put into.
+#[derive(Debug, Default)]
+pub(super) struct KindPlan {
+    pub(super) filters: Vec<Program>,
+    /// the fields that filters and groups read
+    pub(super) slots: Vec<usize>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// Regions of an account's section.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SectionPlan {
+    /// what was seen, see [`super::dedupe`]
+    pub(super) seen: Region,
+    /// subjects that were counted
+    pub(super) subjects: Region,
+    /// verdicts that came on this topic
+    pub(super) labels: Option<Labels>,
+}
+
+/// Regions of one key.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// stable name of each region, for snapshots
+    pub(super) ids: Vec<i64>,
+    /// words that all of them have at most
+    pub(super) words_max: usize,
+}
+
+/// Where a total is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Ring,
+    Grid(usize),
+}
+
+/// A group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupRef {
+    pub(super) kind: usize,
+    pub(super) group: usize,
+}
+
+/// A stretch behind the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) length_ms: i64,
+    pub(super) delay_ms: i64,
+}
+
+/// A total that one or more features read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TotalPlan {
+    pub(super) group: GroupRef,
+    pub(super) place: Place,
+    pub(super) window: Window,
+}
+
+/// Something of a total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stat {
+    Count,
+    Sum,
+    Mean,
+    Min,
+    Max,
+    StdDev,
+}
+
+/// How a feature is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Op {
+    Total {
+        total: usize,
+        stat: Stat,
+    },
+    Share {
+        part: usize,
+        whole: usize,
+        of_sums: bool,
+    },
+    /// the value of the event itself against what was before
+    Ratio {
+        total: usize,
+        group: GroupRef,
+    },
+    ZScore {
+        total: usize,
+        group: GroupRef,
+    },
+    Distinct {
+        group: GroupRef,
+        window: Window,
+    },
+    LabelRate {
+        group: GroupRef,
+        window: Window,
+    },
+    NewestLabel {
+        group: GroupRef,
+        window: Window,
+    },
+    LabelRun {
+        group: GroupRef,
+        window: Window,
+    },
+    LabelRunStart {
+        group: GroupRef,
+        window: Window,
+    },
+    Last {
+        group: GroupRef,
+        within_ms: i64,
+    },
+    SinceLast {
+        group: GroupRef,
+        within_ms: i64,
+    },
+    FirstSeen {
+        group: GroupRef,
+    },
+    RobustMean {
+        group: GroupRef,
+        running: usize,
+    },
+    Cusum {
+        group: GroupRef,
+        running: usize,
+    },
+}
+
+impl Op {
+    /// Whether it is read before the event itself is taken up.
+    pub(super) fn is_before(self) -> bool {
+        matches!(
+            self,
+            Op::Ratio { .. }
+                | Op::ZScore { .. }
+                | Op::Last { .. }
+                | Op::SinceLast { .. }
+                | Op::RobustMean { .. }
+        )
+    }
+}
+
+/// Type of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureType {
+    /// counts, amounts in minor units
+    Int,
+    /// shares, means, seconds
+    Float,
+}
+
+/// A feature, ready to be read.
+#[derive(Debug)]
+pub(super) struct Feature {
+    pub(super) name: String,
+    pub(super) ty: FeatureType,
+    pub(super) key: Key,
+    pub(super) op: Op,
+    /// what a kept value is divided by
+    pub(super) scale: f64,
+    /// what it is without history
+    pub(super) empty: Option<f64>,
+    /// where it is kept, and how far it reaches back: nothing is said before that has passed since
+    pub(super) region: Region,
+    pub(super) reach_ms: i64,
+}
+
+/// What is kept and read: every feature of a topology.
+#[derive(Debug)]
+pub struct FeatureSet {
+    pub(super) hash: String,
+    pub(super) text: String,
+    pub(super) features: Vec<Feature>,
+    pub(super) kinds: [KindPlan; KINDS],
+    pub(super) sections: [SectionPlan; KINDS],
+    /// count and time of escalations
+    pub(super) escalated: Region,
+    /// by [`Key::index`]
+    pub(super) layouts: [Layout; KEYS.len()],
+    /// verdicts under entities, by [`Key::index`]
+    pub(super) entity_labels: [Option<Labels>; KEYS.len()],
+    /// when something under an entity was newest, by [`Key::index`]
+    pub(super) entity_newest: [Region; KEYS.len()],
+    pub(super) totals: Vec<TotalPlan>,
+    /// features by key and phase: before the event is taken up, after
+    pub(super) reads: Vec<Reads>,
+    /// groups of entities by id
+    pub(super) by_id: HashMap<i64, GroupRef>,
+    /// an account or entity that is idle for longer is forgotten
+    pub(super) retention_ms: i64,
+}
+
+/// What is read under one key.
+#[derive(Debug)]
+pub(super) struct Reads {
+    pub(super) key: Key,
+    /// features read before the event is taken up
+    pub(super) before: Vec<usize>,
+    /// and after
+    pub(super) after: Vec<usize>,
+}
+
+impl FeatureSet {
+    /// Hash of names, definitions and their order. SHA-256, first 16 bytes, hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The text of the file it was declared in.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Number of features.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Names and types, in the order of a decision's record.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Type)> {
+        self.features.iter().map(|feature| {
+            let ty = match feature.ty {
+                FeatureType::Int => Type::Int,
+                FeatureType::Float => Type::Float,
+            };
+            (feature.name.as_str(), ty)
+        })
+    }
+
+    /// Bytes that an account can have at most, and the same of each entity that features are kept of.
+    pub fn bytes_max(&self) -> Vec<(&'static str, usize)> {
+        let used = |(name, key): &(&'static str, Key)| {
+            let layout = &self.layouts[key.index()];
+            (layout.words_max > 0).then_some((*name, layout.words_max * size_of::<i64>()))
+        };
+        KEYS.iter().filter_map(used).collect()
+    }
+
+    pub(super) fn account_layout(&self) -> &Layout {
+        &self.layouts[Key::Account.index()]
+    }
+
+    pub(super) fn group(&self, group: GroupRef) -> &Group {
+        &self.kinds[group.kind].groups[group.group]
+    }
+
+    /// Whether anything is kept of entities.
+    pub fn has_profiles(&self) -> bool {
+        self.reads.iter().any(|reads| reads.key != Key::Account)
+    }
+}
+
+/// The kind of that number.
+pub(super) const ALL_KINDS: [Kind; KINDS] =
+    [Kind::Transaction, Kind::Dispute, Kind::Chat, Kind::Invoice, Kind::Label];
