@@ -110,7 +110,12 @@ fn join(log: &KafkaLog, consumer: &mut dyn Consumer, topics: &[Topic]) -> BTreeS
         if let Polled::Assigned(partitions) = consumer.poll(WAIT, &mut records).unwrap() {
             let wanted: Vec<(Topic, u32)> =
                 topics.iter().flat_map(|t| partitions.iter().map(|p| (*t, *p))).collect();
-            consumer.start(&log.resume_all(GROUP, &wanted).unwrap()).unwrap();
+            let mut starts = Vec::new();
+            // a topic that is a moment old may have no leader yet
+            until("where the group left off", || {
+                log.resume_all(GROUP, &wanted).map(|found| starts = found).is_ok()
+            });
+            consumer.start(&starts).unwrap();
             owned.extend(partitions);
             return true;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Exit, Failure};
 use crate::config::{FeatureFile, RuleFile};
 use crate::score::{Engine, RuleSet};
-use crate::state::{FeatureSet, Horizon};
+use crate::state::FeatureSet;
 
 /// Name of the file with the features beside the rules.
 const FEATURES: &str = "features.toml";
@@ -57,7 +57,8 @@ pub(super) fn engine(data: &Path, hash: &str) -> Result<Engine, String> {
         files.push(RuleFile::parse(&path, text).map_err(|problem| problem.to_string())?);
     }
     let features = features.map_err(|problem| problem.to_string())?;
-    let features = FeatureSet::load(&features, Horizon::default().ids);
+    // nothing is kept to decide again: how much that might be does not matter
+    let features = FeatureSet::load(&features, 1);
     let features = Arc::new(features.map_err(|problems| problems.to_string())?);
     let rules = RuleSet::load(&files, &features).map_err(|problems| problems.to_string())?;
     if rules.hash() != hash {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use metrics::{counter, histogram};
 
 use super::snapshots::{self, Loaded, Recorder, SnapshotPlan, Table};
+use super::worker::Crash;
 use crate::codec::{Contract, decode_own};
 use crate::config::limits;
 use crate::event::{Position, Topic, Touch};
@@ -46,7 +47,11 @@ pub fn start(
             let Err(error) = listener.listen(log.as_ref(), &stop) else {
                 return;
             };
+            if stop.is_stopped() {
+                return;
+            }
             let pause = restarts.pause("log");
+            listener.part.not_ready(error.to_string());
             tracing::warn!(%error, ?pause, "touches are not heard, listening again");
             if stop.wait(pause) {
                 return;
@@ -71,7 +76,7 @@ struct Listener {
 
 impl Listener {
     /// Where listening begins, and what must be heard before the process is ready.
-    fn begin(&mut self, log: &dyn Log) -> Result<(), LogError> {
+    fn begin(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), Crash> {
         let touches = every_partition(log, &[Topic::Touches])?;
         let control = every_partition(log, &[Topic::Control])?;
         let ends = log.ends(&touches)?;
@@ -87,16 +92,23 @@ impl Listener {
         let ended: Vec<Position> = touches.iter().zip(ends).map(position).collect();
         if let Some(table) = &mut self.table {
             table.profiles.clear();
+            table.profiles.heard(false);
+            self.loaded = Loaded::default();
             if let Some(vault) = self.plan.vault() {
-                let loaded = snapshots::load(vault, Series::Profiles, &ended, table);
-                self.loaded = loaded
-                    .unwrap_or_else(|error| {
-                        tracing::error!(%error, "no snapshot of the profiles can be had: all touches are read");
-                        None
-                    })
-                    .unwrap_or_default();
+                let mut between = || match stop.is_stopped() {
+                    true => Err(Crash::Interrupted),
+                    false => Ok(()),
+                };
+                let loaded = snapshots::load(vault, Series::Profiles, &ended, table, &mut between)?;
+                let is_from_snapshot = loaded.is_some();
+                self.loaded = loaded.unwrap_or_default();
                 for ((topic, partition), first) in touches.iter().zip(&mut first) {
-                    *first = (*first).max(self.loaded.begin(*topic, *partition));
+                    let begin = self.loaded.begin(*topic, *partition);
+                    if is_from_snapshot && begin < *first {
+                        tracing::error!(%topic, partition, begin, beginning = *first,
+                            "touches do not reach back to the snapshot: profiles lack some");
+                    }
+                    *first = (*first).max(begin);
                 }
             }
             let feature_set = table.set.hash().to_owned();
@@ -111,11 +123,14 @@ impl Listener {
         Ok(())
     }
 
-    fn listen(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), LogError> {
+    fn listen(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), Crash> {
         if self.at.is_empty() {
-            self.begin(log)?;
+            self.begin(log, stop)?;
         }
         let mut follower = log.follow(&self.at)?;
+        if self.behind.is_none() {
+            self.part.ready();
+        }
         let mut records = Vec::new();
         while !stop.is_stopped() {
             self.tell(log)?;
@@ -166,6 +181,9 @@ impl Listener {
             }
         }
         self.behind = None;
+        if let Some(table) = &self.table {
+            table.profiles.heard(true);
+        }
         self.part.ready();
         Ok(())
     }

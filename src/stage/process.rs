@@ -391,17 +391,6 @@ impl Captured for Processor {
         }
     }
 
-    fn touch_all(&mut self, series: Series) {
-        match series {
-            Series::Partition(partition) => {
-                if let Some(state) = self.states.get_mut(&partition) {
-                    state.touch_all();
-                }
-            }
-            Series::Profiles => self.table().touch_all(series),
-        }
-    }
-
     fn capture(&mut self, series: Series, range: Range) -> Option<Vec<u8>> {
         match series {
             Series::Partition(partition) => {

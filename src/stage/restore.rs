@@ -52,11 +52,10 @@ pub struct Restorer<'a> {
     pub alive: &'a mut dyn FnMut() -> Result<(), LogError>,
 }
 
-/// Rebuilds the state of one partition up to `committed`. Ends early, with what it has, when a stop
-/// is wanted.
+/// Rebuilds the state of one partition up to `committed`.
 ///
 /// # Errors
-/// When the log cannot be read, or a schema cannot be had now.
+/// When the log cannot be read, or a schema cannot be had now; when a stop is wanted before it is whole.
 pub fn restore(
     means: &mut Restorer<'_>,
     partition: u32,
@@ -64,10 +63,7 @@ pub fn restore(
     processor: &mut Processor,
 ) -> Result<Restored, Crash> {
     processor.forget(partition);
-    let loaded = match means.vault {
-        Some(vault) => snapshots::load(vault, Series::Partition(partition), committed, processor)?,
-        None => None,
-    };
+    let loaded = begin_with(means, Series::Partition(partition), committed, processor)?;
     if means.vault.is_some() {
         match &loaded {
             Some(_) => tracing::info!(partition, "the state begins with a snapshot"),
@@ -121,7 +117,32 @@ pub fn restore(
             means.stop.wait(RETRY);
         }
     }
+    whole(means)?;
     Ok(restored)
+}
+
+/// A state that was rebuilt in part is none: nobody may take it for what is committed.
+fn whole(means: &Restorer<'_>) -> Result<(), Crash> {
+    match means.stop.is_stopped() {
+        true => Err(Crash::Interrupted),
+        false => Ok(()),
+    }
+}
+
+/// The snapshot that a series begins with, if there is one.
+fn begin_with(
+    means: &mut Restorer<'_>,
+    series: Series,
+    committed: &[Position],
+    processor: &mut Processor,
+) -> Result<Option<Loaded>, Crash> {
+    let Some(vault) = means.vault else { return Ok(None) };
+    let (stop, alive) = (means.stop, &mut means.alive);
+    let mut between = || match stop.is_stopped() {
+        true => Err(Crash::Interrupted),
+        false => Ok(alive()?),
+    };
+    snapshots::load(vault, series, committed, processor, &mut between)
 }
 
 /// Rebuilds the table of profiles from a snapshot and the touches, up to what is committed; where each
@@ -141,17 +162,14 @@ pub fn restore_profiles(
         let offset = means.log.settled_end(Topic::Touches, partition)?;
         ends.push(Position { topic: Topic::Touches, partition, offset });
     }
-    let loaded = match means.vault {
-        Some(vault) => snapshots::load(vault, Series::Profiles, &ends, processor)?,
-        None => None,
-    };
-    let loaded = loaded.unwrap_or_default();
+    let loaded = begin_with(means, Series::Profiles, &ends, processor)?.unwrap_or_default();
     for end in &ends {
         let beginning = means.log.beginning(Topic::Touches, end.partition)?;
         let begin = loaded.begin(Topic::Touches, end.partition).max(beginning);
         let from = Position { offset: begin, ..*end };
         each(means, from, end.offset, |record| Ok(processor.touch(record, &loaded)?))?;
     }
+    whole(means)?;
     Ok(ends)
 }
 

@@ -11,8 +11,7 @@
 //! future takes the manifest before it. Nothing waits for the keeper: where it is behind, fewer shards
 //! are captured, and a later start reads more of the log.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use metrics::{counter, gauge, histogram};
 
 use super::Context;
+use super::worker::Crash;
 use crate::event::{Millis, Position, Topic};
 use crate::log::LogError;
 use crate::log::faults::{Faults, Step};
@@ -30,6 +30,10 @@ use crate::telemetry::{Clock, metric};
 
 /// Shards that wait for the keeper at most.
 const QUEUE: usize = 8;
+/// Intervals after which a range that has not changed is captured again.
+const QUIET_INTERVALS: u32 = 10;
+/// Shards of one range that wait to be named at most.
+const KEPT_MAX: usize = 8;
 /// How long a worker is held at a time to copy what is due.
 const HOLD: Duration = Duration::from_millis(2);
 /// How often the keeper looks whether what waits for a commit is committed.
@@ -117,8 +121,6 @@ pub trait Captured {
     fn changed(&self, series: Series) -> Vec<Range>;
     /// All ranges.
     fn ranges(&self, series: Series) -> Vec<Range>;
-    /// Lets every range count as changed.
-    fn touch_all(&mut self, series: Series);
     /// The bytes of one range; `None` where it was split since.
     fn capture(&mut self, series: Series, range: Range) -> Option<Vec<u8>>;
 }
@@ -137,6 +139,8 @@ struct Rolling {
     /// ranges of this interval that are still to be captured
     due: VecDeque<Range>,
     planned: usize,
+    /// when each range was captured last
+    captured: BTreeMap<Range, Instant>,
 }
 
 impl Rolling {
@@ -161,8 +165,8 @@ pub struct Recorder {
     /// does the keeper's work in place, for tests that want it to be the same each time
     keeper: Option<Box<Keeper>>,
     committed: Arc<Mutex<Vector>>,
-    /// whether something that was captured could not be stored
-    lost: Arc<AtomicBool>,
+    /// of what something was captured that could not be stored
+    lost: Arc<Mutex<BTreeSet<Series>>>,
     series: BTreeMap<Series, Rolling>,
 }
 
@@ -222,9 +226,9 @@ impl Recorder {
         committed: &[Position],
     ) {
         self.committed(committed);
-        captured.touch_all(series);
-        let due = captured.changed(series).into();
-        let rolling = Rolling { began: Instant::now(), planned: VecDeque::len(&due), due };
+        let due: VecDeque<Range> = captured.ranges(series).into();
+        let (began, planned) = (Instant::now(), due.len());
+        let rolling = Rolling { began, planned, due, captured: BTreeMap::new() };
         self.series.insert(series, rolling);
     }
 
@@ -257,16 +261,22 @@ impl Recorder {
     ) -> Result<(), LogError> {
         let started = Instant::now();
         let mut held = false;
-        while !held || started.elapsed() < HOLD {
-            // a shard may bring a manifest with it
-            let is_full = self.jobs.as_ref().is_some_and(|jobs| jobs.len() + 2 > QUEUE);
-            let wanting = self.series.iter().find(|(_, rolling)| rolling.wants(self.interval));
-            let Some((series, _)) = wanting.filter(|_| !is_full) else { break };
-            let series = *series;
-            if !self.capture_next(captured, series, taken)? {
-                break;
+        let wanting = |recorder: &Recorder| -> Vec<Series> {
+            let wants = |rolling: &Rolling| rolling.wants(recorder.interval);
+            let series = recorder.series.iter().filter(|(_, rolling)| wants(rolling));
+            series.map(|(series, _)| *series).collect()
+        };
+        let mut went_on = true;
+        while went_on && (!held || started.elapsed() < HOLD) {
+            went_on = false;
+            for series in wanting(self) {
+                // a shard may bring a manifest with it
+                if self.jobs.as_ref().is_some_and(|jobs| jobs.len() + 2 > QUEUE) {
+                    break;
+                }
+                went_on |= self.capture_next(captured, series, taken)?;
             }
-            held = true;
+            held |= went_on;
         }
         if held {
             histogram!(metric::SNAPSHOT_HOLD_SECONDS).record(started.elapsed().as_secs_f64());
@@ -284,15 +294,34 @@ impl Recorder {
         let Some(rolling) = self.series.get_mut(&series) else { return Ok(false) };
         if rolling.due.is_empty() {
             rolling.began = Instant::now();
-            if self.lost.swap(false, Ordering::Relaxed) {
-                captured.touch_all(series);
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            if lost.remove(&series) {
+                rolling.captured.clear();
             }
-            rolling.due = captured.changed(series).into();
+            let changed: BTreeSet<Range> = captured.changed(series).into_iter().collect();
+            let interval = self.interval;
+            let is_due = |range: &Range| {
+                let at = rolling.captured.get(range);
+                changed.contains(range)
+                    || at.is_none_or(|at| at.elapsed() >= interval * QUIET_INTERVALS)
+            };
+            // quiet ones too, now and then: the oldest shard says where a start begins to read
+            if rolling.captured.is_empty() || !changed.is_empty() {
+                rolling.due = captured.ranges(series).into_iter().filter(is_due).collect();
+            }
             rolling.planned = rolling.due.len();
         }
         let Some(range) = rolling.due.pop_front() else { return Ok(false) };
         let is_last = rolling.due.is_empty();
-        match captured.capture(series, range) {
+        let ranges = captured.ranges(series);
+        let body = captured.capture(series, range);
+        if body.is_some() {
+            rolling.captured.insert(range, Instant::now());
+        }
+        if is_last {
+            rolling.captured.retain(|range, _| ranges.contains(range));
+        }
+        match body {
             Some(body) => {
                 let vector = vector(series, taken);
                 self.send(Job::Shard { series, range, vector, body })?;
@@ -301,7 +330,6 @@ impl Recorder {
             None => tracing::debug!(%series, "a shard was split before it was captured"),
         }
         if is_last {
-            let ranges = captured.ranges(series);
             self.send(Job::Manifest { series, ranges })?;
         }
         Ok(true)
@@ -320,7 +348,14 @@ impl Recorder {
     ) -> Result<(), LogError> {
         let all: Vec<Series> = self.series.keys().copied().collect();
         for series in all {
-            for range in captured.changed(series) {
+            let known: Vec<Range> = self
+                .series
+                .get(&series)
+                .map(|rolling| rolling.captured.keys().copied().collect())
+                .unwrap_or_default();
+            let changed = captured.changed(series);
+            let is_due = |range: &Range| changed.contains(range) || !known.contains(range);
+            for range in captured.ranges(series).into_iter().filter(is_due) {
                 let Some(body) = captured.capture(series, range) else { continue };
                 let job = Job::Shard { series, range, vector: vector(series, taken), body };
                 if !self.send_until(job, deadline)? {
@@ -348,9 +383,14 @@ impl Recorder {
         match (&mut self.keeper, &self.jobs) {
             (Some(keeper), _) => keeper.take(job),
             (None, Some(jobs)) => {
-                if let Err(TrySendError::Full(job)) = jobs.try_send(job) {
-                    // a manifest or a word of farewell comes again with the next interval
-                    drop(job);
+                match jobs.try_send(job) {
+                    // a word of farewell may be lost: what is named stays true
+                    Ok(()) | Err(TrySendError::Full(_)) => {}
+                    Err(TrySendError::Disconnected(_)) => {
+                        counter!(metric::SNAPSHOT_ERRORS, "code" => "keeper").increment(1);
+                        tracing::error!("the keeper of snapshots is gone: none are written");
+                        self.series.clear();
+                    }
                 }
                 Ok(())
             }
@@ -412,7 +452,7 @@ struct Keeper {
     feature_set: String,
     clock: Clock,
     committed: Arc<Mutex<Vector>>,
-    lost: Arc<AtomicBool>,
+    lost: Arc<Mutex<BTreeSet<Series>>>,
     faults: Faults,
     series: BTreeMap<Series, Kept>,
 }
@@ -481,19 +521,40 @@ impl Keeper {
         match self.means.vault.put_shard(&shard) {
             Ok(entry) => {
                 counter!(metric::SNAPSHOT_BYTES).increment(entry.bytes);
-                self.series.entry(series).or_default().shards.push((range, entry));
+                let shards = &mut self.series.entry(series).or_default().shards;
+                shards.push((range, entry));
+                // where no manifest can be written the oldest, which may be named, and the newest stay
+                let same = |(_, (known, _)): &(usize, &(Range, ShardEntry))| *known == range;
+                let of: Vec<usize> =
+                    shards.iter().enumerate().filter(same).map(|(i, _)| i).collect();
+                if of.len() > KEPT_MAX {
+                    shards.remove(of[1]);
+                }
             }
             Err(error) => {
-                self.lost.store(true, Ordering::Relaxed);
+                self.lose(series);
                 told(&error, "a shard is not stored, a start would read more of the log");
             }
         }
+    }
+
+    /// Lets everything of a series be captured again.
+    fn lose(&self, series: Series) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(series);
     }
 
     fn write_all(&mut self) {
         let all: Vec<Series> = self.series.keys().copied().collect();
         for series in all {
             if let Err(error) = self.write(series) {
+                // somebody else may have taken the number, or removed a shard
+                if let Some(kept) = self.series.get_mut(&series) {
+                    kept.sequence = None;
+                    if error.is_about_content() {
+                        *kept = Kept::default();
+                        self.lose(series);
+                    }
+                }
                 told(&error, "a manifest is not written, a start would read more of the log");
             }
         }
@@ -539,7 +600,8 @@ impl Keeper {
             shards: named.into_values().collect(),
         };
         vault.put_manifest(&manifest)?;
-        kept.sequence = Some(sequence + 1);
+        // of the profiles others write some too
+        kept.sequence = (series != Series::Profiles).then_some(sequence + 1);
         kept.wanted = None;
         // what could have been named and was not has been replaced
         let names: HashSet<&str> = manifest.shards.iter().map(|entry| entry.key.as_str()).collect();
@@ -599,14 +661,18 @@ impl Loaded {
 /// Loads the newest snapshot of a series that can be used; `None`: there is none. Whatever is passed
 /// over is told loudly.
 ///
+/// `between` is called between two shards, and may end it.
+///
 /// # Errors
-/// When the place does not answer: then nobody knows what is there, and nothing older is taken.
+/// When the place does not answer: then nobody knows what is there, and nothing older is taken. Nothing
+/// is left of what was taken in until then.
 pub fn load(
     vault: &Vault,
     series: Series,
     committed: &[Position],
     into: &mut dyn Load,
-) -> Result<Option<Loaded>, SnapshotError> {
+    between: &mut dyn FnMut() -> Result<(), Crash>,
+) -> Result<Option<Loaded>, Crash> {
     let mut vector = Vector::default();
     committed.iter().for_each(|position| vector.set(*position));
     let mut older_than = None;
@@ -617,9 +683,16 @@ pub fn load(
         let Some(manifest) = vault.newest_whole(series, &vector, older_than, &mut skipped)? else {
             return Ok(None);
         };
-        match take_in(vault, &manifest, into) {
+        match take_in(vault, &manifest, into, between) {
             Ok(loaded) => return Ok(Some(loaded)),
-            Err(TakeError::Vault(error)) if !error.is_about_content() => return Err(error),
+            Err(TakeError::Vault(error)) if !error.is_about_content() => {
+                into.forget(series);
+                return Err(error.into());
+            }
+            Err(TakeError::Ended(crash)) => {
+                into.forget(series);
+                return Err(*crash);
+            }
             Err(error) => {
                 tracing::error!(%series, sequence = manifest.sequence, why = %error, "a snapshot is passed over, an older one is taken");
                 into.forget(series);
@@ -662,9 +735,16 @@ enum TakeError {
     Range(u32),
     #[error("its shards leave accounts out")]
     Holes,
+    #[error(transparent)]
+    Ended(Box<Crash>),
 }
 
-fn take_in(vault: &Vault, manifest: &Manifest, into: &mut dyn Load) -> Result<Loaded, TakeError> {
+fn take_in(
+    vault: &Vault,
+    manifest: &Manifest,
+    into: &mut dyn Load,
+    between: &mut dyn FnMut() -> Result<(), Crash>,
+) -> Result<Loaded, TakeError> {
     let series = manifest.series;
     let mut shards = Vec::new();
     for entry in &manifest.shards {
@@ -678,6 +758,7 @@ fn take_in(vault: &Vault, manifest: &Manifest, into: &mut dyn Load) -> Result<Lo
     let mut loaded = Loaded::of(&shards);
     let mut oldest: Option<(&Vector, Vec<u8>)> = None;
     for (i, (_, entry)) in shards.iter().enumerate() {
+        between().map_err(|crash| TakeError::Ended(Box::new(crash)))?;
         let body = vault.shard(series, entry)?;
         let broken = |why| TakeError::Body { number: entry.number, why };
         into.load(series, &body, &|key| loaded.place(key) == Some(i)).map_err(broken)?;
@@ -710,10 +791,6 @@ impl Captured for Table {
 
     fn ranges(&self, _series: Series) -> Vec<Range> {
         self.profiles.ranges()
-    }
-
-    fn touch_all(&mut self, _series: Series) {
-        self.profiles.touch_all();
     }
 
     fn capture(&mut self, _series: Series, range: Range) -> Option<Vec<u8>> {

@@ -184,7 +184,11 @@ fn live_again(
                 Crash::StateGap { partition, unreadable } => {
                     StageFailure::StateGap { partition, unreadable }
                 }
-                Crash::Panicked(_) | Crash::Encode(_) | Crash::Registry(_) | Crash::Snapshot(_) => {
+                Crash::Panicked(_)
+                | Crash::Encode(_)
+                | Crash::Registry(_)
+                | Crash::Interrupted
+                | Crash::Snapshot(_) => {
                     return Ok(StageEnd::Drained);
                 }
             });
@@ -211,6 +215,7 @@ fn live_again(
             Crash::Encode(_) => "encode",
             Crash::Registry(_) => "registry",
             Crash::Snapshot(_) => "snapshot",
+            Crash::Interrupted => "stop",
         };
         let pause = restarts.pause(reason);
         tracing::error!(worker = index, crash = told, ?pause, "worker crashed, starting again");

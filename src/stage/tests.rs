@@ -14,6 +14,7 @@ use super::process::Processor;
 use super::worker::{Crash, Ended, Life};
 use super::*;
 use crate::codec::{Contract, Encoder, Writers, decode_own};
+use crate::config::FeatureFile;
 use crate::event::{DeadLetter, Decision, Event, Kind, Outcome, Position, Rollup, Topic};
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Step;
@@ -59,7 +60,32 @@ fn rules() -> Arc<Vec<RuleFile>> {
 }
 
 fn features() -> Arc<FeatureSet> {
-    Arc::new(FeatureSet::shipped().unwrap())
+    let mut file = FeatureFile::shipped().unwrap();
+    // and something of other entities, so that their table is not empty
+    file.text += r#"
+        [[feature]]
+        name = "merchant_payments"
+        kind = "transaction"
+        key = "merchant"
+        aggregate = "count"
+        window = "1d"
+        resolution = "exact"
+        [[feature]]
+        name = "merchant_fraud"
+        kind = "transaction"
+        key = "merchant"
+        aggregate = "label_rate"
+        window = "30d"
+        [[feature]]
+        name = "card_amounts"
+        kind = "transaction"
+        key = "card"
+        aggregate = "stddev"
+        field = "amount_minor"
+        window = "24h"
+    "#;
+    let file = FeatureFile::parse(Path::new("features.toml"), file.text).unwrap();
+    Arc::new(FeatureSet::load(&file, Horizon::default().ids).unwrap())
 }
 
 fn settings() -> Settings {
@@ -241,6 +267,8 @@ fn mixed_input(rng: &mut ChaCha8Rng, count: usize) -> Input {
                 let mut other = event.clone();
                 if let Event::Transaction(payment) = &mut other {
                     payment.amount_minor += 1;
+                    // what becomes a dead letter may claim any time
+                    payment.event_time.0 += rng.random_range(0..2) * 40 * 24 * 3_600_000;
                 }
                 input.event(&other);
             }
@@ -551,4 +579,45 @@ fn at_least_once_a_crash_loses_nothing_and_repeats_under_the_same_ids() {
     assert!(found.len() > expected.len(), "nothing was repeated");
     let set = |ids: Vec<String>| ids.into_iter().collect::<std::collections::BTreeSet<_>>();
     assert_eq!(set(found), set(expected));
+}
+
+#[test]
+fn a_stop_during_a_restore_leaves_no_snapshot_of_half_a_state() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+        mixed_input(&mut ChaCha8Rng::seed_from_u64(7), 80).append(&log);
+    }
+    let plan = SnapshotPlan::None;
+    live_to_the_end(folder.path(), &Faults::default(), &settings(), &plan, || false);
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let faults = Faults::new(move |step, _| {
+        if step == Step::Restore {
+            asked.stop();
+        }
+        false
+    });
+    let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+    let mut context = context(log, faults, Writers::built_in());
+    context.stop = stop;
+    context.snapshots = snapshots(folder.path(), Duration::ZERO, &runtime);
+    let rules = RuleSet::load(&context.rules, &context.features).unwrap();
+    let processor = Processor::new(
+        Arc::clone(&context.decoder),
+        Engine::new(rules),
+        Horizon::default(),
+        Faults::default(),
+        None,
+    );
+    let part = context.health.part("test");
+    let settings = settings();
+    let (panicked, mut gauge) = (HashSet::new(), PoisonGauge::new(settings.poison));
+    let mut life =
+        Life::begin(&context, &settings, 0, &part, &panicked, &mut gauge, processor).unwrap();
+    let ended = life.run();
+    assert!(matches!(ended, Err(Crash::Interrupted)), "{ended:?}");
+    let vault = context.snapshots.vault().unwrap();
+    assert!(vault.series().unwrap().is_empty(), "nothing of it may be kept");
 }

@@ -62,6 +62,9 @@ pub enum Crash {
     /// a record's schema cannot be had now: start again
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// a stop was wanted before the state was whole
+    #[error("stopped before the state was restored")]
+    Interrupted,
     /// snapshots cannot be had now: start again
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

@@ -140,6 +140,13 @@ impl FeatureSet {
         left
     }
 
+    /// Puts an account in order that was kept under another `[dedupe] ids`.
+    pub(super) fn settle(&self, arena: &mut Arena) {
+        for section in &self.sections {
+            Ring(section.seen).settle(arena, self.dedupe_ids);
+        }
+    }
+
     /// Remembers an escalation of an account.
     pub(super) fn escalated(&self, arena: &mut Arena, created_at: Millis) {
         if arena.is_empty() {

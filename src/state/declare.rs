@@ -552,6 +552,11 @@ impl Loader<'_> {
                 }
             }
             "since_last" | "first_seen" | "last" => {
+                if aggregate == "first_seen" && key != Key::Account {
+                    let message = "first_seen depends on the order of arrival where it has been \
+                                   forgotten: expected key = \"account\"";
+                    return Err(self.about(spec, &spec.aggregate, message));
+                }
                 let field = match aggregate {
                     "last" => Some(self.field(spec, kind, &NUMBERS)?),
                     _ => None,
@@ -615,11 +620,14 @@ impl Loader<'_> {
                 ));
             }
         }
+        if let Some(empty) = spec.empty.as_ref().filter(|empty| !empty.get_ref().is_finite()) {
+            let message = format!("empty is {}, expected a number", empty.get_ref());
+            return Err(self.about(spec, empty, &message));
+        }
         let empty = spec.empty.as_ref().map(|empty| *empty.get_ref());
         if ty == FeatureType::Int && empty.is_some_and(|empty| empty.fract() != 0.0) {
             ty = FeatureType::Float;
         }
-        let (region, reach_ms) = (Region { at: 0, of: 0 }, 0);
         Ok(Feature {
             name: spec.name.get_ref().clone(),
             ty,
@@ -627,8 +635,9 @@ impl Loader<'_> {
             op,
             scale,
             empty,
-            region,
-            reach_ms,
+            kind,
+            regions: Vec::new(),
+            reach_ms: 0,
         })
     }
 
@@ -680,6 +689,9 @@ impl Loader<'_> {
         let mut sections = Vec::new();
         for kind in ALL_KINDS {
             let name = kind.label();
+            let (drafts, filters) = (&self.drafts[kind as usize], &self.filters[kind as usize]);
+            let groups: Vec<String> =
+                drafts.iter().map(|draft| group_name(draft, kind, filters)).collect();
             sections.push(SectionPlan {
                 seen: region(
                     &mut layouts[account],
@@ -688,7 +700,8 @@ impl Loader<'_> {
                 ),
                 subjects: region(
                     &mut layouts[account],
-                    &format!("{name} subjects"),
+                    // a bit of a subject stands for a place among the groups
+                    &format!("{name} subjects of {groups:?}"),
                     super::account::SUBJECT_WORDS_MAX,
                 ),
                 labels: None,
@@ -724,8 +737,8 @@ impl Loader<'_> {
         let mut by_id = HashMap::new();
         for (kind, (drafts, filters)) in self.drafts.into_iter().zip(self.filters).enumerate() {
             for (number, draft) in drafts.into_iter().enumerate() {
-                let filter = draft.filter.map(|filter| filters[filter].0.as_str());
-                let group = group(&draft, ALL_KINDS[kind], filter, &mut layouts[draft.key.index()]);
+                let name = group_name(&draft, ALL_KINDS[kind], &filters);
+                let group = group(&draft, &name, &mut layouts[draft.key.index()]);
                 if group.key != Key::Account {
                     by_id.insert(group.id, GroupRef { kind, group: number });
                 }
@@ -765,6 +778,7 @@ impl Loader<'_> {
             entity_newest,
             totals: self.totals,
             by_id,
+            dedupe_ids,
             retention_ms: self.file.retention_ms,
         };
         Ok(set.settled())
@@ -802,47 +816,59 @@ impl FeatureSet {
             regions.for_each(|region| region.of = of);
         }
         for i in 0..self.features.len() {
-            (self.features[i].region, self.features[i].reach_ms) = self.reach(self.features[i].op);
+            let Feature { op, key, .. } = self.features[i];
+            (self.features[i].regions, self.features[i].reach_ms) = self.reach(op, key);
         }
         self
     }
 
     /// Where an operation reads, and how far back.
-    fn reach(&self, op: Op) -> (Region, i64) {
-        let nowhere = Region { at: 0, of: 0 };
-        let of_ring = |group: GroupRef, window: Window| {
-            let region = self.group(group).ring.map_or(nowhere, |ring| ring.region);
+    fn reach(&self, op: Op, key: Key) -> (Vec<Region>, i64) {
+        let ring = |group: GroupRef| self.group(group).ring.map(|ring| ring.region);
+        let of_tally = |group: GroupRef| self.group(group).tally.map(|tally| tally.region);
+        let of_total = |total: usize| {
+            let TotalPlan { group, place, window } = self.totals[total];
+            let region = match place {
+                Place::Ring => ring(group),
+                Place::Grid(grid) => Some(self.group(group).grids[grid].region),
+            };
             (region, window.length_ms + window.delay_ms)
         };
-        let of_tally =
-            |group: GroupRef| self.group(group).tally.map_or(nowhere, |tally| tally.region);
-        match op {
-            Op::Total { total, .. }
-            | Op::Ratio { total, .. }
-            | Op::ZScore { total, .. }
-            | Op::Share { whole: total, .. } => {
-                let TotalPlan { group, place, window } = self.totals[total];
-                match place {
-                    Place::Ring => of_ring(group, window),
-                    Place::Grid(grid) => {
-                        let region = self.group(group).grids[grid].region;
-                        (region, window.length_ms + window.delay_ms)
-                    }
-                }
+        let labels = || -> Vec<Region> {
+            let of_sections = self.sections.iter().filter_map(|section| section.labels);
+            match key {
+                Key::Account => of_sections.map(|labels| labels.region).collect(),
+                key => self.entity_labels[key.index()].iter().map(|l| l.region).collect(),
             }
-            Op::Distinct { group, window }
-            | Op::LabelRate { group, window }
+        };
+        let (regions, reach_ms): (Vec<Option<Region>>, i64) = match op {
+            Op::Total { total, .. } | Op::Ratio { total, .. } | Op::ZScore { total, .. } => {
+                let (region, reach) = of_total(total);
+                (vec![region], reach)
+            }
+            Op::Share { part, whole, .. } => {
+                let ((part, reach), (whole, _)) = (of_total(part), of_total(whole));
+                (vec![part, whole], reach)
+            }
+            Op::Distinct { group, window } => {
+                (vec![ring(group)], window.length_ms + window.delay_ms)
+            }
+            Op::LabelRate { group, window }
             | Op::NewestLabel { group, window }
             | Op::LabelRun { group, window }
-            | Op::LabelRunStart { group, window } => of_ring(group, window),
+            | Op::LabelRunStart { group, window } => {
+                let regions = labels().into_iter().map(Some).chain([ring(group)]).collect();
+                (regions, window.length_ms + window.delay_ms)
+            }
             Op::Last { group, within_ms } | Op::SinceLast { group, within_ms } => {
-                (of_tally(group), within_ms)
+                (vec![of_tally(group)], within_ms)
             }
-            Op::FirstSeen { group } => (of_tally(group), self.retention_ms),
+            Op::FirstSeen { group } => (vec![of_tally(group)], self.retention_ms),
             Op::RobustMean { group, running } | Op::Cusum { group, running } => {
-                (self.group(group).runnings[running].region, self.retention_ms)
+                (vec![Some(self.group(group).runnings[running].region)], self.retention_ms)
             }
-        }
+        };
+        (regions.into_iter().flatten().collect(), reach_ms)
     }
 }
 
@@ -853,13 +879,16 @@ fn region(layout: &mut Layout, name: &str, words_max: usize) -> Region {
     Region { at: layout.ids.len() - 1, of: 0 }
 }
 
-fn group(draft: &Draft, kind: Kind, filter: Option<&str>, layout: &mut Layout) -> Group {
+/// What a group is, to the letter: whoever declares it alike has the same.
+fn group_name(draft: &Draft, kind: Kind, filters: &[(String, Program)]) -> String {
+    let Draft { key, field_name, once, .. } = draft;
+    let filter = draft.filter.map(|filter| filters[filter].0.as_str());
+    let kind = kind.label();
+    format!("{kind} under {key:?} where {filter:?} of {field_name:?} once {once}")
+}
+
+fn group(draft: &Draft, name: &str, layout: &mut Layout) -> Group {
     let Draft { key, field, once, .. } = draft;
-    let name = format!(
-        "{} under {key:?} where {filter:?} of {:?} once {once}",
-        kind.label(),
-        draft.field_name
-    );
     let tally = draft
         .tally
         .then(|| Tally { region: region(layout, &format!("{name}: tally"), Tally::WORDS) });

@@ -67,6 +67,21 @@ impl Ring {
         }
     }
 
+    /// Puts a ring that was kept under another number of ids in order: oldest first, the newest `ids`.
+    pub(super) fn settle(self, arena: &mut Arena, ids: usize) {
+        let Region { at, of } = self.0;
+        let [newest, next, entries @ ..] = self.0.get(arena) else { return };
+        let known = entries.len() / ENTRY;
+        if known == ids || known < ids && *next == 0 {
+            return;
+        }
+        let (newest, mut entries) = (*newest, entries.to_vec());
+        entries.rotate_left((*next as usize * ENTRY).min(known * ENTRY));
+        arena.clear(at, of);
+        arena.extend(at, of, &[newest, 0]);
+        arena.extend(at, of, &entries[known.saturating_sub(ids) * ENTRY..]);
+    }
+
     /// Remembers an accepted event.
     pub(super) fn accept(
         self,

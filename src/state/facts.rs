@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
 use super::set::{FLOAT_SCALE, FeatureSet, GROUPS_MAX, KEYS, Key};
 use crate::event::{Entity, Event, Kind, Slot, Verdict};
@@ -77,6 +77,15 @@ pub(super) fn entity_hash(entity: Entity, tenant: &str, id: &str) -> u128 {
         at += part.len();
     }
     xxh3_128(&name[..length])
+}
+
+/// The name of a payment where accounts meet: its id is unique within its account.
+pub(super) fn payment_hash(account: &str, payment: &str) -> i64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(account.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(payment.as_bytes());
+    hasher.digest().cast_signed()
 }
 
 pub(super) fn subject_hash(subject: &str) -> i64 {

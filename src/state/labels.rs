@@ -37,12 +37,19 @@ impl Labels {
         }
     }
 
-    /// When the verdict on a payment came, and what it is, if it was known at `at`.
-    pub(super) fn find(self, arena: &Arena, subject: i64, at: i64) -> Option<(i64, i64)> {
+    /// When the verdict on a payment came, and what it is, if it was known at `at` and came after
+    /// `oldest`: those before that may have been forgotten.
+    pub(super) fn find(
+        self,
+        arena: &Arena,
+        subject: i64,
+        oldest: i64,
+        at: i64,
+    ) -> Option<(i64, i64)> {
         let words = self.region.get(arena);
         let place = partition(words, WORDS, |words| words[0] < subject) * WORDS;
         let found = words.get(place..place + WORDS)?;
-        (found[0] == subject && found[1] <= at).then(|| (found[1], found[2]))
+        (found[0] == subject && found[1] > oldest && found[1] <= at).then(|| (found[1], found[2]))
     }
 
     /// Forgets verdicts that are older than what they could be about.

@@ -69,14 +69,20 @@ impl State {
         horizon: Horizon,
         before: Option<(&mut Features, &Profiles)>,
     ) -> Applied {
-        let watermark = self.watermarks.pass(facts.kind as usize, facts.time);
-        let known = Known { watermarks: &self.watermarks, since: &self.since };
-        self.shards.change(key_hash(key), |arena| {
+        let mut watermarks = self.watermarks;
+        let watermark = watermarks.pass(facts.kind as usize, facts.time);
+        let known = Known { watermarks: &watermarks, since: &self.since };
+        let applied = self.shards.change(key_hash(key), |arena| {
             if let Some((features, profiles)) = before {
                 features.before(set, arena, profiles, facts, known);
             }
             set.apply(arena, event, facts, payload, horizon, watermark)
-        })
+        });
+        // one that becomes a dead letter must leave no trace: a restore does not read it
+        if applied.seen == Seen::New {
+            self.watermarks = watermarks;
+        }
+        applied
     }
 
     /// Reads what is known once the event is applied.
@@ -125,11 +131,6 @@ impl State {
         self.shards.changed().collect()
     }
 
-    /// Lets every part count as changed: whoever kept what was captured of them is gone.
-    pub fn touch_all(&mut self) {
-        self.shards.touch_all();
-    }
-
     /// All parts that the state is split in.
     pub fn ranges(&self) -> Vec<Range> {
         self.shards.ranges().collect()
@@ -168,8 +169,9 @@ impl State {
         let mut since = self.since_of(set);
         since.iter_mut().zip(&reader.since).for_each(|(known, new)| *known = (*known).max(*new));
         self.since = since;
-        while let Some((key, arena)) = reader.next()? {
+        while let Some((key, mut arena)) = reader.next()? {
             if wanted(key) {
+                set.settle(&mut arena);
                 self.shards.insert(key, arena);
             }
         }

@@ -4,6 +4,7 @@
 //! Everything kept here commutes: touches of different partitions may come in any order and leave the
 //! same behind. `declare` refuses aggregates that do not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -12,7 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::account::Watermarks;
 use super::arena::Arena;
 use super::capture::{self, BodyError, Writer};
-use super::facts::{KeyHasher, entity_hash, subject_hash};
+use super::facts::{KeyHasher, entity_hash, payment_hash};
 use super::read::Known;
 use super::set::{FeatureSet, KEYS, Key};
 use super::shards::Range;
@@ -28,8 +29,18 @@ const BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 struct Part {
     entities: HashMap<u128, (Entity, Arena), KeyHasher>,
+    /// of all of them, spare room not
+    bytes: usize,
     /// since it was captured last
     changed: bool,
+}
+
+/// Bytes that an entity takes; nothing before there is anything.
+fn bytes_of(arena: &Arena) -> usize {
+    match arena.is_empty() {
+        true => 0,
+        false => size_of::<(u128, Entity, Arena)>() + size_of_val(arena.words()),
+    }
 }
 
 /// The table.
@@ -41,6 +52,8 @@ pub struct Profiles {
     since: RwLock<[Vec<i64>; KEYS.len()]>,
     /// what is captured in one piece; such a range is only ever split
     ranges: Mutex<Vec<Range>>,
+    /// whether everything that was touched before the start is in it
+    heard: AtomicBool,
 }
 
 impl Default for Profiles {
@@ -50,6 +63,7 @@ impl Default for Profiles {
             watermarks: Mutex::default(),
             since: RwLock::default(),
             ranges: Mutex::new(vec![Range::default()]),
+            heard: AtomicBool::new(false),
         }
     }
 }
@@ -61,6 +75,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Profiles {
     fn part(&self, id: u128) -> MutexGuard<'_, Part> {
         locked(&self.parts[Range::leading(id, PART_BITS)])
+    }
+
+    /// Says whether everything that was touched before the start is in it.
+    pub fn heard(&self, heard: bool) {
+        self.heard.store(heard, Ordering::Release);
+    }
+
+    /// Whether everything that was touched before the start is in it, as far as anybody keeps it.
+    pub fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Acquire)
     }
 
     fn watermarks(&self) -> Watermarks {
@@ -84,7 +108,8 @@ impl Profiles {
     pub fn apply(&self, set: &FeatureSet, touch: &TouchEvent<'_>, has_seen: impl Fn(u128) -> bool) {
         let time = touch.event_time.0;
         let watermark = locked(&self.watermarks).pass(touch.kind as usize, time);
-        let subject = subject_hash(&touch.subject_id);
+        // a payment's id is unique within its account
+        let subject = payment_hash(&touch.account, &touch.subject_id);
         let tenant = touch.account.split_once('/').map_or("", |(tenant, _)| tenant);
         let verdict = touch.verdict.as_deref().and_then(Verdict::from_name);
         for met in &touch.entities {
@@ -105,13 +130,12 @@ impl Profiles {
             let part = &mut *part;
             part.changed = true;
             let regions = set.layouts[i].ids.len();
-            let (_, arena) =
-                part.entities.entry(id).or_insert_with(|| (met.entity, Arena::new(regions)));
-            let newest = set.entity_newest[i];
-            let known = newest.get(arena).first().copied();
-            if known.is_some_and(|known| known <= time.saturating_sub(set.retention_ms)) {
+            let (_, arena) = part.entities.entry(id).or_insert_with(|| (met.entity, Arena::EMPTY));
+            let before = bytes_of(arena);
+            if arena.is_empty() {
                 *arena = Arena::new(regions);
             }
+            let newest = set.entity_newest[i];
             match arena.get_mut(newest.at, newest.of) {
                 [known] => *known = (*known).max(time),
                 _ => arena.insert(newest.at, newest.of, 0, [time]),
@@ -126,6 +150,7 @@ impl Profiles {
                     set.group(*group).add(arena, entry, watermark);
                 }
             }
+            part.bytes = part.bytes + bytes_of(arena) - before;
         }
     }
 
@@ -149,7 +174,7 @@ impl Profiles {
         let mut open = std::mem::take(&mut *ranges);
         while let Some(range) = open.pop() {
             let parts = &self.parts[range.slots(PART_BITS)];
-            let bytes: usize = parts.iter().map(|part| locked(part).bytes()).sum();
+            let bytes: usize = parts.iter().map(|part| locked(part).bytes).sum();
             match range.depth() < PART_BITS && bytes > BYTES_MAX {
                 true => {
                     parts.iter().for_each(|part| locked(part).changed = true);
@@ -159,11 +184,6 @@ impl Profiles {
             }
         }
         ranges.clone()
-    }
-
-    /// Lets every part count as changed: whoever kept what was captured of them is gone.
-    pub fn touch_all(&self) {
-        self.parts.iter().for_each(|part| locked(part).changed = true);
     }
 
     /// The bytes of one range, from which [`Profiles::load`] has it again. Nobody else may apply
@@ -222,7 +242,11 @@ impl Profiles {
             });
             while let (Some((id, arena)), Some(entity)) = (reader.next()?, entity) {
                 if wanted(id) {
-                    self.part(id).entities.insert(id, (entity, arena));
+                    let mut part = self.part(id);
+                    part.bytes += bytes_of(&arena);
+                    if let Some((_, old)) = part.entities.insert(id, (entity, arena)) {
+                        part.bytes -= bytes_of(&old);
+                    }
                 }
             }
         }
@@ -259,7 +283,7 @@ impl Profiles {
 
     /// Memory in bytes, the table's own spare room not.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| locked(part).bytes()).sum()
+        self.parts.iter().map(|part| locked(part).bytes).sum()
     }
 
     /// A hash of everything that can still be read, equal for equal tables however they came about.
@@ -299,12 +323,7 @@ impl Part {
             }
             true
         });
-    }
-
-    fn bytes(&self) -> usize {
-        let of =
-            |(_, arena): &(Entity, Arena)| size_of::<(u128, Entity, Arena)>() + arena.heap_bytes();
-        self.entities.values().map(of).sum()
+        self.bytes = self.entities.values().map(|(_, arena)| bytes_of(arena)).sum();
     }
 }
 

@@ -8,8 +8,8 @@ use super::arena::Arena;
 use super::facts::Facts;
 use super::profiles::Profiles;
 use super::set::{
-    Feature, FeatureSet, FeatureType, Field, GroupRef, Key, Op, Place, Reads, Stat, TotalPlan,
-    Window,
+    Feature, FeatureSet, FeatureType, Field, GroupRef, Key, Op, Place, Reads, SectionPlan, Stat,
+    TotalPlan, Window,
 };
 use super::window::{Entry, Span, Total};
 use crate::event::{Slot, Verdict};
@@ -34,10 +34,10 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     /// Whether everything that a feature looks back on was kept.
     fn covers(self, feature: &Feature, now: i64) -> bool {
-        match self.since.get(feature.region.at) {
+        feature.regions.iter().all(|region| match self.since.get(region.at) {
             None | Some(&i64::MIN) => true,
             Some(since) => *since <= now.saturating_sub(feature.reach_ms),
-        }
+        })
     }
 }
 
@@ -112,7 +112,7 @@ impl Features {
                 Key::Entity(entity) => match facts.entities[reads.key.index()] {
                     Some(id) => profiles.with(entity, id, each),
                     // nobody is named, so that nobody has a history
-                    None => each(&NOBODY, known),
+                    None => each(&NOBODY, Known { since: &[], ..known }),
                 },
             }
         }
@@ -120,7 +120,7 @@ impl Features {
 
     /// What a feature is, `None` without history.
     fn value(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
-        if view.arena.is_empty() {
+        if view.arena.is_empty() || view.is_idle(feature) {
             return None;
         }
         match feature.op {
@@ -245,16 +245,37 @@ impl<'a> View<'a> {
         Some(ring.entries(self.arena, self.span(group, window, ring.retention_ms)))
     }
 
+    /// Whether what a feature is made of is to be forgotten, whether or not it has been yet.
+    fn is_idle(&self, feature: &Feature) -> bool {
+        let kind = feature.kind as usize;
+        let newest = match self.key {
+            Key::Account => self.set.sections[kind].seen.get(self.arena).first().copied(),
+            key => self.set.entity_newest[key.index()].get(self.arena).first().copied(),
+        };
+        let watermark = match self.key {
+            Key::Account => self.watermarks.0[kind],
+            _ => self.watermarks.0.iter().copied().max().unwrap_or(i64::MIN),
+        };
+        newest.is_some_and(|newest| newest <= watermark.saturating_sub(self.set.retention_ms))
+    }
+
     /// Whether a payment is known to be fraud by now: the newest verdict counts.
     fn is_fraud(&self, payment: i64) -> bool {
         let (arena, now) = (self.arena, self.facts.time);
+        let oldest = |watermark: i64| watermark.saturating_sub(self.set.retention_ms);
         let found = match self.key {
             Key::Account => {
-                let sections = self.set.sections.iter().filter_map(|section| section.labels);
-                sections.filter_map(|labels| labels.find(arena, payment, now)).max()
+                let sections = self.set.sections.iter().zip(self.watermarks.0);
+                let find = |(section, watermark): (&SectionPlan, i64)| {
+                    section.labels?.find(arena, payment, oldest(watermark), now)
+                };
+                sections.filter_map(find).max()
             }
-            key => self.set.entity_labels[key.index()]
-                .and_then(|labels| labels.find(arena, payment, now)),
+            key => {
+                let newest = self.watermarks.0.iter().copied().max().unwrap_or(i64::MIN);
+                let labels = self.set.entity_labels[key.index()];
+                labels.and_then(|labels| labels.find(arena, payment, oldest(newest), now))
+            }
         };
         found.is_some_and(|(_, verdict)| verdict == Verdict::Fraud as i64)
     }

@@ -263,8 +263,10 @@ pub(super) struct Feature {
     pub(super) scale: f64,
     /// what it is without history
     pub(super) empty: Option<f64>,
+    /// of the events it is made of
+    pub(super) kind: Kind,
     /// where it is kept, and how far it reaches back: nothing is said before that has passed since
-    pub(super) region: Region,
+    pub(super) regions: Vec<Region>,
     pub(super) reach_ms: i64,
 }
 
@@ -287,6 +289,8 @@ pub struct FeatureSet {
     pub(super) totals: Vec<TotalPlan>,
     /// features by key and phase: before the event is taken up, after
     pub(super) reads: Vec<Reads>,
+    /// accepted events remembered per account and topic
+    pub(super) dedupe_ids: usize,
     /// groups of entities by id
     pub(super) by_id: HashMap<i64, GroupRef>,
     /// an account or entity that is idle for longer is forgotten

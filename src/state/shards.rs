@@ -166,11 +166,6 @@ impl Shards {
         self.shards.iter().map(|shard| shard.range)
     }
 
-    /// Lets everything count as changed.
-    pub(super) fn touch_all(&mut self) {
-        self.shards.iter_mut().for_each(|shard| shard.changed = true);
-    }
-
     /// The ranges that changed since they were captured last.
     pub(super) fn changed(&self) -> impl Iterator<Item = Range> {
         self.shards.iter().filter(|shard| shard.changed).map(|shard| shard.range)

@@ -18,7 +18,7 @@ const T0: i64 = 1_700_000_000_000 / DAY_MS * DAY_MS;
 
 /// One of each aggregate, exact and bucketed, under the account and under its terminal.
 const FILE: &str = r#"
-retention = "60d"
+retention = "300d"
 [[feature]]
 name = "exact_count"
 kind = "transaction"
@@ -400,14 +400,23 @@ impl Twin {
         now: i64,
         (window, delay, kept): (i64, i64, i64),
         entries: usize,
+        subject: fn(&Paid) -> i64,
     ) -> Vec<&'a Paid> {
         let mut all: Vec<&Paid> =
             self.paid.iter().filter(|paid| of(paid) && paid.time > self.newest - kept).collect();
-        all.sort_by_key(|paid| (paid.time, facts::subject_hash(&paid.id)));
+        all.sort_by_key(|paid| (paid.time, subject(paid)));
         let all = all.split_off(all.len().saturating_sub(entries));
         let covered = |paid: &&Paid| paid.time > now - delay - window && paid.time <= now - delay;
         all.into_iter().filter(covered).collect()
     }
+}
+
+fn in_account(paid: &Paid) -> i64 {
+    facts::subject_hash(&paid.id)
+}
+
+fn at_entity(paid: &Paid) -> i64 {
+    facts::payment_hash(["t/a", "t/b"][usize::from(paid.account)], &paid.id)
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -469,7 +478,7 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
         |window: i64, delay: i64, kept: i64| (window * DAY_MS, delay * DAY_MS, kept * DAY_MS);
     let some = |count: usize| (count > 0).then_some(count as f64);
     let exact = |of: &dyn Fn(&Paid) -> bool, window, entries| {
-        twin.window(|paid| own(paid) && of(paid), now, window, entries)
+        twin.window(|paid| own(paid) && of(paid), now, window, entries, in_account)
             .into_iter()
             .cloned()
             .collect::<Vec<Paid>>()
@@ -482,7 +491,7 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
     let all = amounts(&all.iter().collect::<Vec<_>>());
     check("exact_stddev", stddev(&all));
     check("exact_min", all.iter().copied().reduce(f64::min));
-    let history = before.window(|paid| own(paid), now, days(3, 0, 5), 256);
+    let history = before.window(|paid| own(paid), now, days(3, 0, 5), 256, in_account);
     // what the event itself pushed out was pushed out before it is read
     let history: Vec<&Paid> =
         history.into_iter().filter(|paid| paid.time > twin.newest - 5 * DAY_MS).collect();
@@ -520,7 +529,7 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
     let last = last.max_by_key(|paid| (paid.time, facts::subject_hash(&paid.id)));
     let within = |ms: i64| last.filter(|last| (0..ms).contains(&(now - last.time)));
     check("last_amount", within(DAY_MS).map(|last| last.amount as f64));
-    check("since_last", within(60 * DAY_MS).map(|last| (now - last.time) as f64 / 1e3));
+    check("since_last", within(300 * DAY_MS).map(|last| (now - last.time) as f64 / 1e3));
     let first = twin.paid.iter().filter(|paid| own(paid)).map(|paid| paid.time).min();
     check("first_seen", first.map(|first| (now - first) as f64 / 1e3));
     let (mut robust, mut deviations, mut count) = (None, 0.0, 0.0);
@@ -551,7 +560,7 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
     let labelled = exact(&|_| true, days(3, 1, 5), 256);
     check("fraud_share", Some(share(&labelled, false).unwrap_or(0.0)));
     let met = |window, entries| -> Vec<Paid> {
-        twin.window(there, now, window, entries).into_iter().cloned().collect()
+        twin.window(there, now, window, entries, at_entity).into_iter().cloned().collect()
     };
     // one ring for all that is counted at the terminal
     let at_terminal = met(days(4, 0, 4), 256);
@@ -578,7 +587,7 @@ fn run(events: &[(String, Happened)]) -> (u64, u64) {
     let (mut state, profiles) = (State::default(), Profiles::default());
     let mut features = Features::default();
     let mut twin = Twin { newest: i64::MIN / 2, ..Twin::default() };
-    let horizon = Horizon { ids: 64, age_ms: 400 * DAY_MS };
+    let horizon = Horizon { ids: 64, age_ms: 300 * DAY_MS };
     let mut marks = Vec::new();
     for (id, happened) in events {
         let (account, terminal) = match happened {
@@ -871,4 +880,33 @@ fn a_new_feature_says_nothing_before_its_window_has_passed_and_others_keep_their
     last.load(&old, &body, |_| true).unwrap();
     last.begin_at(&old, &body).unwrap();
     assert_eq!(pay(&mut last, &old, 5, T0 + HOUR_MS + 3), [Slot::Int(6)]);
+}
+
+#[test]
+fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
+    let set = set();
+    let paid = |amount: i64, time: i64| {
+        Happened::Paid(Paid {
+            id: "t1".into(),
+            time,
+            amount,
+            declined: false,
+            refunded: false,
+            country: None,
+            terminal: 0,
+            account: 0,
+        })
+    };
+    let horizon = Horizon::default();
+    let mut state = State::default();
+    let mut apply = |happened: &Happened, payload: &[u8]| {
+        let event = event("e1", happened, "a", "x");
+        let facts = set.facts(&event);
+        let seen = state.apply(&set, "t/a", &event, &facts, payload, horizon, None).seen;
+        (seen, state.hash(&set, horizon))
+    };
+    let (seen, before) = apply(&paid(1, T0), b"one");
+    assert_eq!(seen, Seen::New);
+    // its own time would push the payment out of every window
+    assert_eq!(apply(&paid(2, T0 + 20 * DAY_MS), b"other"), (Seen::Conflict, before));
 }

@@ -1,7 +1,8 @@
 //! What a worker does when partitions come and go: their state is kept or restored before the first
 //! record of them is polled, and everything taken of them is committed before they are given up.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 
@@ -15,6 +16,9 @@ use crate::stage::merge::Merge;
 use crate::stage::process::Processor;
 use crate::stage::restore::{Restorer, restore, restore_profiles};
 use crate::telemetry::metric;
+
+/// How often a worker looks whether the profiles are there.
+const HEARD_EVERY: Duration = Duration::from_millis(100);
 
 impl Life<'_> {
     /// Takes partitions over: their state is kept or restored before the first record is polled.
@@ -108,7 +112,7 @@ impl Life<'_> {
     /// What entities were touched by is known before the first record, where this worker keeps it.
     fn restore_profiles(&mut self, reader: &mut Option<Box<dyn Reader>>) -> Result<(), Crash> {
         if !self.processor.profiles().1 {
-            return Ok(());
+            return self.wait_for_profiles();
         }
         self.part.not_ready("restoring profiles");
         let partitions = self.context.log.partitions(Topic::Transactions)?;
@@ -120,6 +124,23 @@ impl Life<'_> {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.assigned(&mut self.processor, Series::Profiles, &ends);
+        }
+        Ok(())
+    }
+
+    /// Where somebody else keeps the profiles, nothing is decided before what was touched until now is in
+    /// them.
+    fn wait_for_profiles(&mut self) -> Result<(), Crash> {
+        let profiles = Arc::clone(self.processor.profiles().0);
+        if !self.context.features.has_profiles() {
+            return Ok(());
+        }
+        while !profiles.is_heard() {
+            self.part.not_ready("profiles are being read");
+            if self.context.stop.wait(HEARD_EVERY) {
+                return Err(Crash::Interrupted);
+            }
+            self.consumer.keep_alive()?;
         }
         Ok(())
     }
