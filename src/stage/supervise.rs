@@ -89,7 +89,9 @@ impl Stage {
             aside_stop.clone(),
             pressure,
         );
-        let table = context.profiles.as_ref().map(|profiles| Table {
+        // where no feature is of an entity there is nothing to keep
+        let profiles = context.profiles.as_ref().filter(|_| context.features.has_profiles());
+        let table = profiles.map(|profiles| Table {
             set: Arc::clone(&context.features),
             profiles: Arc::clone(profiles),
         });
