@@ -6,6 +6,7 @@ pub mod config;
 pub mod event;
 pub mod expr;
 pub mod log;
+pub mod outbound;
 pub mod replay;
 pub mod score;
 pub mod sim;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room may import those after it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "cli",
     "api",
     "sink",
@@ -25,16 +25,18 @@ const ROOMS: [&str; 16] = [
     "event",
     "config",
     "telemetry",
+    "outbound",
 ];
 
 /// Rooms that import less than their place allows.
-const ONLY: [(&str, &[&str]); 6] = [
+const ONLY: [(&str, &[&str]); 7] = [
     ("expr", &["event", "config"]),
     ("replay", &["codec", "event"]),
     ("sim", &["event"]),
-    ("snapshot", &["event", "config", "telemetry"]),
+    ("snapshot", &["event", "config", "telemetry", "outbound"]),
     ("config", &["telemetry"]),
     ("telemetry", &[]),
+    ("outbound", &[]),
 ];
 
 const PURE: [&str; 4] = ["score", "state", "expr", "sim"];

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use super::error::failed;
 use super::{SnapshotError, Vault};
 use crate::config::{SnapshotPlace, Snapshots, limits};
+use crate::outbound;
 use crate::telemetry::Clock;
 
 /// Makes the folder, where the place is one.
@@ -120,34 +121,10 @@ impl HttpConnector for Connector {
 impl Connector {
     fn client(&self, allow_http: bool) -> reqwest::Result<reqwest::Client> {
         let limits = limits();
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
+        let builder = outbound::builder()
             .connect_timeout(limits.snapshot_connect_deadline)
             .timeout(limits.snapshot_request_deadline)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // attempts are counted in one place
-            .retry(reqwest::retry::never())
-            .https_only(!allow_http)
-            .no_proxy();
-        // the client takes its TLS provider from the process: ring, unless somebody chose before
-        let ring = rustls::crypto::ring::default_provider();
-        if !self.plain {
-            if ring.install_default().is_err() {
-                tracing::debug!("a TLS provider is installed already");
-            }
-            return builder.build();
-        }
-        // without https nothing is trusted, and a system without roots can still be used
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring))
-            .with_safe_default_protocol_versions();
-        match tls {
-            Ok(tls) => {
-                let none = rustls::RootCertStore::empty();
-                let tls = tls.with_root_certificates(none).with_no_client_auth();
-                builder.tls_backend_preconfigured(tls).build()
-            }
-            Err(_) => builder.build(),
-        }
+            .https_only(!allow_http);
+        outbound::client(builder, !self.plain)
     }
 }

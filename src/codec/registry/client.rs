@@ -8,7 +8,6 @@
 //! | 408, 425, 429, 5xx, time-out, no connection, half an answer | again, until time is up |
 //! | anything else | an answer of no use: a setting is wrong |
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -19,9 +18,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::RegistryError;
 use crate::config::{Login, Registry as Section, limits};
+use crate::outbound;
 use crate::telemetry::causes;
 
-const USER_AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 /// Characters of what a registry says that are kept.
 const WHY_CHARS_MAX: usize = 500;
@@ -243,33 +242,7 @@ fn judge(status: u16, body: &[u8]) -> Result<Answer, Failed> {
 }
 
 fn http(base: &Url) -> Result<Http, reqwest::Error> {
-    let builder = Http::builder()
-        .user_agent(USER_AGENT)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // attempts are counted here, none happens behind our back
-        .retry(reqwest::retry::never())
-        .pool_idle_timeout(IDLE)
-        .no_proxy();
-    // the client takes its TLS provider from the process: ring, unless somebody chose before
-    let ring = rustls::crypto::ring::default_provider();
-    if base.scheme() == "https" {
-        if ring.install_default().is_err() {
-            tracing::debug!("a TLS provider is installed already");
-        }
-        return builder.build();
-    }
-    // without https nothing is trusted, and a system without roots can still be used
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring))
-        .with_safe_default_protocol_versions();
-    match tls {
-        Ok(tls) => {
-            let none = rustls::RootCertStore::empty();
-            let tls = tls.with_root_certificates(none).with_no_client_auth();
-            builder.tls_backend_preconfigured(tls).build()
-        }
-        Err(_) => builder.build(),
-    }
+    outbound::client(outbound::builder().pool_idle_timeout(IDLE), base.scheme() == "https")
 }
 
 /// Why a request was not made, without the URL.

@@ -19,10 +19,9 @@ use super::message::Message;
 use super::sign::Signer;
 use crate::codec::redact;
 use crate::config::Webhook;
+use crate::outbound;
 use crate::telemetry::{Clock, causes};
 
-/// What a receiver's logs show.
-const USER_AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 /// Bytes of an answer's body that are read, so that its connection can be used again.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How long a body is waited for.
@@ -138,36 +137,10 @@ impl Endpoint {
 }
 
 fn client(webhook: &Webhook, url: &Url) -> Result<Client, reqwest::Error> {
-    let timeout = Duration::from_millis(webhook.timeout_ms);
-    let builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // attempts are counted here, none happens behind our back
-        .retry(reqwest::retry::never())
-        .no_proxy()
+    let builder = outbound::builder()
+        .timeout(Duration::from_millis(webhook.timeout_ms))
         .dns_resolver(Resolver { allow_private: webhook.allow_private });
-    // the client takes its TLS provider from the process: ring, unless somebody chose before
-    let ring = rustls::crypto::ring::default_provider();
-    if url.scheme() == "https" {
-        // certificates are checked against the system's trusted roots, a company's own included
-        if ring.install_default().is_err() {
-            tracing::debug!("a TLS provider is installed already");
-        }
-        return builder.build();
-    }
-    // without https nothing is trusted, and a system without roots can still be used
-    let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(ring))
-        .with_safe_default_protocol_versions();
-    match tls {
-        Ok(tls) => {
-            let none = rustls::RootCertStore::empty();
-            let tls = tls.with_root_certificates(none).with_no_client_auth();
-            builder.tls_backend_preconfigured(tls).build()
-        }
-        Err(_) => builder.build(),
-    }
+    outbound::client(builder, url.scheme() == "https")
 }
 
 /// Reads what little of the body it takes to use the connection again. Its content is of no
