@@ -116,12 +116,20 @@ impl Memory {
         let facts = self.set.facts(event);
         let before = Some((&mut self.features, &self.profiles));
         let horizon = Horizon::default();
-        let applied = self.state.apply(&self.set, key, event, &facts, b"payload", horizon, before);
+        let applied = self.state.apply(
+            &self.set,
+            State::key(key),
+            event,
+            &facts,
+            b"payload",
+            horizon,
+            before,
+        );
         self.set.marks(&facts, applied, &mut self.marks);
         if let Some(touch) = TouchEvent::of(event, key, &self.marks) {
             self.profiles.apply(&self.set, &touch, |_| false);
         }
-        self.state.read(&self.set, key, &facts, &mut self.features, &self.profiles);
+        self.state.read(&self.set, State::key(key), &facts, &mut self.features, &self.profiles);
         black_box(self.features.values());
     }
 }

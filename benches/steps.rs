@@ -132,7 +132,15 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
     table.time("apply", records.len(), false, || {
         for ((record, decoded), key) in each() {
             let facts = set.facts(&decoded.event);
-            state.apply(set, key, &decoded.event, &facts, record.payload(), horizon, None);
+            state.apply(
+                set,
+                State::key(key),
+                &decoded.event,
+                &facts,
+                record.payload(),
+                horizon,
+                None,
+            );
         }
     });
     let mut again = State::default();
@@ -142,14 +150,14 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
         for ((record, decoded), key) in each() {
             let (event, facts) = (&decoded.event, set.facts(&decoded.event));
             let before = Some((&mut features, &profiles));
-            again.apply(set, key, event, &facts, record.payload(), horizon, before);
-            again.read(set, key, &facts, &mut features, &profiles);
+            again.apply(set, State::key(key), event, &facts, record.payload(), horizon, before);
+            again.read(set, State::key(key), &facts, &mut features, &profiles);
             black_box(features.values());
         }
     });
     for ((_, decoded), key) in each() {
         let facts = set.facts(&decoded.event);
-        state.read(set, key, &facts, &mut features, &profiles);
+        state.read(set, State::key(key), &facts, &mut features, &profiles);
         values.push(features.values().to_vec());
     }
     decide(records, &decoded, &values, engine, table);

@@ -29,7 +29,7 @@ pub struct Batch {
     touches: BTreeMap<u32, Touches>,
     touch_bytes: usize,
     /// records of touches, by partition, once it is sealed
-    touch_records: BTreeMap<u32, i64>,
+    pub touch_records: BTreeMap<u32, i64>,
     /// where touches stand after it, if that is known
     pub touched_up_to: Vec<Position>,
     /// when its first record was taken up
@@ -208,11 +208,6 @@ impl Batch {
                 offset: *offset,
             })
             .collect()
-    }
-
-    /// Records of touches by partition, once it is sealed.
-    pub fn touch_records(&self) -> &BTreeMap<u32, i64> {
-        &self.touch_records
     }
 
     /// What it did.

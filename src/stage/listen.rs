@@ -95,10 +95,7 @@ impl Listener {
             table.profiles.heard(false);
             self.loaded = Loaded::default();
             if let Some(vault) = self.plan.vault() {
-                let mut between = || match stop.is_stopped() {
-                    true => Err(Crash::Interrupted),
-                    false => Ok(()),
-                };
+                let mut between = || Crash::if_stopped(stop);
                 let loaded = snapshots::load(vault, Series::Profiles, &ended, table, &mut between)?;
                 let is_from_snapshot = loaded.is_some();
                 self.loaded = loaded.unwrap_or_default();

@@ -154,7 +154,7 @@ impl Processor {
         account: &str,
     ) -> Option<(Millis, Vec<(String, Slot<'static>)>)> {
         let state = self.states.get(&partition)?;
-        let at = state.show(&self.set, account, &mut self.features, &self.profiles)?;
+        let at = state.show(&self.set, State::key(account), &mut self.features, &self.profiles)?;
         let names = self.set.names().map(|(name, _)| name.to_owned());
         Some((at, names.zip(self.features.values().iter().copied()).collect()))
     }
@@ -215,12 +215,13 @@ impl Processor {
         catch_unwind(AssertUnwindSafe(|| {
             let decoded = decoder.decode(record)?;
             let (event, facts) = (&decoded.event, set.facts(&decoded.event));
-            if loaded.has_seen(State::key(key(record)), position) {
+            let account = State::key(key(record));
+            if loaded.has_seen(account, position) {
                 state.pass(event);
                 return Ok(Seen::Duplicate);
             }
             let payload = record.payload();
-            Ok(state.apply(set, key(record), event, &facts, payload, horizon, None).seen)
+            Ok(state.apply(set, account, event, &facts, payload, horizon, None).seen)
         }))
         .unwrap_or_else(|_| Err(panicked(position).into()))
     }
@@ -230,13 +231,14 @@ impl Processor {
     /// # Errors
     /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
     pub fn recall(&mut self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
-        if loaded.has_seen(State::key(key(record)), record.position) {
+        let account = State::key(key(record));
+        if loaded.has_seen(account, record.position) {
             return Ok(());
         }
         match decode_own::<Escalation<'_>>(Contract::Escalation, record.payload()) {
             Ok(escalation) => {
                 let state = self.states.entry(record.position.partition).or_default();
-                state.escalated(&self.set, key(record), escalation.created_at);
+                state.escalated(&self.set, account, escalation.created_at);
                 Ok(())
             }
             Err(OwnError::Unavailable(error)) => Err(error),
@@ -286,8 +288,8 @@ impl Processor {
         let (set, facts) = (&self.set, self.set.facts(event));
         let state = self.states.entry(partition).or_default();
         let before = Some((&mut self.features, self.profiles.as_ref()));
-        let payload = record.payload();
-        let applied = state.apply(set, key(record), event, &facts, payload, self.horizon, before);
+        let (account, payload) = (State::key(key(record)), record.payload());
+        let applied = state.apply(set, account, event, &facts, payload, self.horizon, before);
         match applied.seen {
             Seen::New => {
                 set.marks(&facts, applied, &mut self.marks);
@@ -300,7 +302,7 @@ impl Processor {
                 if event.kind() == Kind::Label {
                     return Ok(Fate::Labelled);
                 }
-                state.read(set, key(record), &facts, &mut self.features, &self.profiles);
+                state.read(set, account, &facts, &mut self.features, &self.profiles);
                 self.decide(record, event, decoded.schema_id, now, batch)?;
                 Ok(Fate::Decided)
             }

@@ -85,7 +85,7 @@ pub fn restore(
     let mut progress = Instant::now();
     let mut read = 0;
     for (to, beginning) in committed.iter().zip(beginnings) {
-        let begin = loaded.begin(to.topic, partition);
+        let begin = begin(to);
         if is_from_snapshot && begin < beginning {
             let missing = u64::try_from(beginning - begin).unwrap_or(0);
             tracing::error!(position = %to, begin, beginning, missing, "the log does not reach back to the snapshot");
@@ -117,16 +117,9 @@ pub fn restore(
             means.stop.wait(RETRY);
         }
     }
-    whole(means)?;
+    // a state that was rebuilt in part is none: nobody may take it for what is committed
+    Crash::if_stopped(means.stop)?;
     Ok(restored)
-}
-
-/// A state that was rebuilt in part is none: nobody may take it for what is committed.
-fn whole(means: &Restorer<'_>) -> Result<(), Crash> {
-    match means.stop.is_stopped() {
-        true => Err(Crash::Interrupted),
-        false => Ok(()),
-    }
 }
 
 /// The snapshot that a series begins with, if there is one.
@@ -138,9 +131,9 @@ fn begin_with(
 ) -> Result<Option<Loaded>, Crash> {
     let Some(vault) = means.vault else { return Ok(None) };
     let (stop, alive) = (means.stop, &mut means.alive);
-    let mut between = || match stop.is_stopped() {
-        true => Err(Crash::Interrupted),
-        false => Ok(alive()?),
+    let mut between = || {
+        Crash::if_stopped(stop)?;
+        Ok(alive()?)
     };
     snapshots::load(vault, series, committed, processor, &mut between)
 }
@@ -169,7 +162,8 @@ pub fn restore_profiles(
         let from = Position { offset: begin, ..*end };
         each(means, from, end.offset, |record| Ok(processor.touch(record, &loaded)?))?;
     }
-    whole(means)?;
+    // a state that was rebuilt in part is none: nobody may take it for what is committed
+    Crash::if_stopped(means.stop)?;
     Ok(ends)
 }
 

@@ -29,7 +29,7 @@ use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
 use crate::log::{Consumer, LogError, Member, Membership, Polled, Record};
 use crate::snapshot::SnapshotError;
-use crate::telemetry::Part;
+use crate::telemetry::{Part, Stop};
 
 /// Records processed between two looks at the clock.
 const STRIDE: usize = 128;
@@ -79,6 +79,19 @@ pub enum Crash {
     /// too much bad input: do not start again
     #[error(transparent)]
     Poison(#[from] TooMuchPoison),
+}
+
+impl Crash {
+    /// Ends what must be whole or not be, where a stop is wanted.
+    ///
+    /// # Errors
+    /// [`Crash::Interrupted`] where it is.
+    pub fn if_stopped(stop: &Stop) -> Result<(), Crash> {
+        match stop.is_stopped() {
+            true => Err(Crash::Interrupted),
+            false => Ok(()),
+        }
+    }
 }
 
 impl From<ProcessError> for Crash {
@@ -338,18 +351,12 @@ impl<'a> Life<'a> {
         }
         if self.processor.profiles().1 {
             // nobody else writes touches here: where they will stand is known before they do
-            for (partition, records) in batch.touch_records() {
-                let next = self.taken.entry((Topic::Touches, *partition)).or_default();
+            for (partition, records) in std::mem::take(&mut batch.touch_records) {
+                let next = self.taken.entry((Topic::Touches, partition)).or_default();
                 *next += records;
+                let stand = Position { topic: Topic::Touches, partition, offset: *next };
+                batch.touched_up_to.push(stand);
             }
-            batch.touched_up_to = batch
-                .touch_records()
-                .keys()
-                .filter_map(|partition| {
-                    let offset = *self.taken.get(&(Topic::Touches, *partition))?;
-                    Some(Position { topic: Topic::Touches, partition: *partition, offset })
-                })
-                .collect();
         }
         self.last_commit = Instant::now();
         self.submitted = Some(self.gauge.clone());

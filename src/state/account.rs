@@ -26,6 +26,11 @@ impl Default for Watermarks {
 }
 
 impl Watermarks {
+    /// The newest event time of all kinds.
+    pub(super) fn newest(&self) -> i64 {
+        self.0.iter().copied().max().unwrap_or(i64::MIN)
+    }
+
     pub(super) fn pass(&mut self, kind: usize, time: i64) -> i64 {
         self.0[kind] = self.0[kind].max(time);
         self.0[kind]
@@ -55,9 +60,7 @@ impl FeatureSet {
     ) -> Applied {
         let kind = facts.kind as usize;
         let section = &self.sections[kind];
-        if arena.is_empty() {
-            *arena = Arena::new(self.layouts[Key::Account.index()].ids.len());
-        }
+        self.account_layout().open(arena);
         let ring = Ring(section.seen);
         if ring.newest(arena).is_some_and(|newest| self.is_idle(newest, watermark, horizon)) {
             self.forget(arena, kind);
@@ -84,9 +87,7 @@ impl FeatureSet {
 
     /// The groups an event counts in: those it matches, but for what counted its subject already.
     fn count(&self, arena: &mut Arena, facts: &Facts, subjects: Region) -> u64 {
-        let groups = &self.kinds[facts.kind as usize].groups;
-        let once = |mask: u64, (i, group): (usize, &Group)| mask | u64::from(group.once) << i;
-        let once = groups.iter().enumerate().fold(0, once);
+        let once = self.kinds[facts.kind as usize].once;
         let wanted = facts.matched & once;
         let before = match wanted {
             0 => 0,
@@ -149,9 +150,7 @@ impl FeatureSet {
 
     /// Remembers an escalation of an account.
     pub(super) fn escalated(&self, arena: &mut Arena, created_at: Millis) {
-        if arena.is_empty() {
-            *arena = Arena::new(self.layouts[Key::Account.index()].ids.len());
-        }
+        self.account_layout().open(arena);
         let Region { at, of } = self.escalated;
         match arena.get_mut(at, of) {
             [count, latest] => {

@@ -167,6 +167,17 @@ impl Arena {
     }
 }
 
+/// The hash of many arenas by their keys, in whatever order they are given.
+pub(super) fn hash_of(mut all: Vec<(u128, u64)>) -> u64 {
+    all.sort_unstable();
+    let mut hasher = Xxh3::new();
+    for (key, hash) in all {
+        hasher.update(&key.to_le_bytes());
+        hasher.update(&hash.to_le_bytes());
+    }
+    hasher.digest()
+}
+
 /// Adds four lanes of 16 bits, each by itself.
 fn add_lanes(a: u64, b: u64) -> u64 {
     const HIGH: u64 = 0x8000_8000_8000_8000;

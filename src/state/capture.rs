@@ -42,7 +42,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A body for arenas of this layout. `room`: bytes expected.
+    /// A body for arenas of this layout. `since`: by region, empty where all of it is kept ever since.
+    /// `room`: bytes expected.
     pub(super) fn begin(
         layout: &Layout,
         watermarks: &Watermarks,
@@ -52,7 +53,8 @@ impl Writer {
         let mut bytes = Vec::with_capacity(room + 64 + layout.ids.len() * 16);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(layout.ids.len() as u32).to_le_bytes());
-        let head = layout.ids.iter().chain(&watermarks.0).chain(since);
+        let ever = std::iter::repeat_n(&i64::MIN, layout.ids.len() - since.len());
+        let head = layout.ids.iter().chain(&watermarks.0).chain(since).chain(ever);
         head.for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         Writer { bytes }
     }
@@ -79,7 +81,7 @@ pub(super) struct Reader<'a> {
     is_same: bool,
     pub(super) watermarks: Watermarks,
     /// by region of the layout now, since when it is kept
-    pub(super) since: Vec<i64>,
+    since: Vec<i64>,
 }
 
 impl<'a> Reader<'a> {
@@ -105,13 +107,19 @@ impl<'a> Reader<'a> {
         let watermarks = reader.words(KINDS)?;
         reader.watermarks.0.copy_from_slice(&watermarks);
         let since = reader.words(reader.regions)?;
-        let newest = watermarks.into_iter().max().unwrap_or(i64::MIN);
+        let newest = reader.watermarks.newest();
         let place = |id: &i64| ids.iter().position(|known| known == id);
         reader.from = layout.ids.iter().map(place).collect();
         reader.since =
             reader.from.iter().map(|place| place.map_or(newest, |place| since[place])).collect();
         reader.is_same = ids == layout.ids;
         Ok(reader)
+    }
+
+    /// Lets `known` say since when each region is kept, here and in what was taken in before.
+    pub(super) fn since_into(&self, known: &mut Vec<i64>) {
+        known.resize(self.since.len(), i64::MIN);
+        known.iter_mut().zip(&self.since).for_each(|(known, new)| *known = (*known).max(*new));
     }
 
     /// The next key with what is remembered under it.

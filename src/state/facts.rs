@@ -128,12 +128,13 @@ impl FeatureSet {
                 .map(|(payment, verdict)| (subject_hash(payment), verdict)),
             ..Facts::at(event.event_time().0)
         };
-        for reads in self.reads.iter().filter(|reads| reads.key != Key::Account) {
-            let Key::Entity(wanted) = reads.key else { continue };
-            let named = event.entities().into_iter().find(|(entity, _)| *entity == wanted);
-            if let Some((entity, Some(id))) = named {
-                let hash = entity_hash(entity, event.tenant(), id);
-                facts.entities[reads.key.index()] = Some(hash);
+        if self.has_profiles() {
+            for (entity, id) in event.entities() {
+                let i = Key::Entity(entity).index();
+                let is_read = self.reads.iter().any(|reads| reads.key.index() == i);
+                if let Some(id) = id.filter(|_| is_read) {
+                    facts.entities[i] = Some(entity_hash(entity, event.tenant(), id));
+                }
             }
         }
         for (i, group) in plan.groups.iter().enumerate() {

@@ -42,7 +42,7 @@ pub use shards::Range;
 use self::arena::Arena;
 use self::capture::Writer;
 use self::facts::key_hash;
-use self::read::Known;
+use self::read::{Known, Moment};
 use self::shards::Shards;
 use crate::event::{Event, Mark, Millis};
 
@@ -57,12 +57,12 @@ pub struct State {
 
 impl State {
     /// Reads what is known before an event, applies it, and says whether it was new. `key` is
-    /// `tenant/account_id`. Once its touch is applied too, [`State::read`] has the rest.
+    /// [`State::key`] of its account. Once its touch is applied too, [`State::read`] has the rest.
     #[allow(clippy::too_many_arguments, reason = "each is a thing of its own, and named")]
     pub fn apply(
         &mut self,
         set: &FeatureSet,
-        key: &str,
+        key: u128,
         event: &Event<'_>,
         facts: &Facts,
         payload: &[u8],
@@ -72,9 +72,9 @@ impl State {
         let mut watermarks = self.watermarks;
         let watermark = watermarks.pass(facts.kind as usize, facts.time);
         let known = Known { watermarks: &watermarks, since: &self.since };
-        let applied = self.shards.change(key_hash(key), |arena| {
+        let applied = self.shards.change(key, |arena| {
             if let Some((features, profiles)) = before {
-                features.before(set, arena, profiles, facts, known);
+                features.before(Moment { set, profiles, facts, known }, arena);
             }
             set.apply(arena, event, facts, payload, horizon, watermark)
         });
@@ -89,36 +89,36 @@ impl State {
     pub fn read(
         &self,
         set: &FeatureSet,
-        key: &str,
+        key: u128,
         facts: &Facts,
         features: &mut Features,
         profiles: &Profiles,
     ) {
-        let arena = self.shards.get(key_hash(key));
         let known = Known { watermarks: &self.watermarks, since: &self.since };
-        features.after(set, arena, profiles, facts, known);
+        features.after(Moment { set, profiles, facts, known }, self.shards.get(key));
     }
 
     /// Reads what is known of an account at the newest event time, which is returned; `None`: nothing.
     pub fn show(
         &self,
         set: &FeatureSet,
-        key: &str,
+        key: u128,
         features: &mut Features,
         profiles: &Profiles,
     ) -> Option<Millis> {
-        let arena = self.shards.get(key_hash(key));
-        let newest = self.watermarks.0.iter().copied().max().filter(|_| !arena.is_empty())?;
+        let arena = self.shards.get(key);
+        let newest = Some(self.watermarks.newest()).filter(|_| !arena.is_empty())?;
         let facts = Facts::at(newest);
         let known = Known { watermarks: &self.watermarks, since: &self.since };
-        features.before(set, arena, profiles, &facts, known);
-        features.after(set, arena, profiles, &facts, known);
+        let moment = Moment { set, profiles, facts: &facts, known };
+        features.before(moment, arena);
+        features.after(moment, arena);
         Some(Millis(newest))
     }
 
     /// Remembers an escalation of an account.
-    pub fn escalated(&mut self, set: &FeatureSet, key: &str, created_at: Millis) {
-        self.shards.change(key_hash(key), |arena| set.escalated(arena, created_at));
+    pub fn escalated(&mut self, set: &FeatureSet, key: u128, created_at: Millis) {
+        self.shards.change(key, |arena| set.escalated(arena, created_at));
     }
 
     /// Notes that an event passed which is in the state already: time goes on by it.
@@ -138,20 +138,13 @@ impl State {
 
     /// The bytes of one part, from which [`State::load`] has it again. `None` where it was split.
     pub fn capture(&mut self, set: &FeatureSet, range: Range, horizon: Horizon) -> Option<Vec<u8>> {
-        let (watermarks, since) = (self.watermarks, self.since_of(set));
+        let (watermarks, since) = (self.watermarks, &self.since);
         let expire = |arena: &mut Arena| set.expire(arena, &watermarks, horizon);
         self.shards.capture(range, expire, |accounts, bytes| {
-            let mut writer = Writer::begin(set.account_layout(), &watermarks, &since, bytes);
+            let mut writer = Writer::begin(set.account_layout(), &watermarks, since, bytes);
             accounts.for_each(|(key, arena)| writer.add(*key, arena));
             writer.finish()
         })
-    }
-
-    fn since_of(&self, set: &FeatureSet) -> Vec<i64> {
-        match self.since.is_empty() {
-            true => vec![i64::MIN; set.account_layout().ids.len()],
-            false => self.since.clone(),
-        }
     }
 
     /// Takes in what was captured of those accounts that `wanted` says. What is there of them already
@@ -166,9 +159,7 @@ impl State {
         wanted: impl Fn(u128) -> bool,
     ) -> Result<(), BodyError> {
         let mut reader = capture::Reader::begin(body, set.account_layout())?;
-        let mut since = self.since_of(set);
-        since.iter_mut().zip(&reader.since).for_each(|(known, new)| *known = (*known).max(*new));
-        self.since = since;
+        reader.since_into(&mut self.since);
         while let Some((key, mut arena)) = reader.next()? {
             if wanted(key) {
                 set.settle(&mut arena);
@@ -187,7 +178,7 @@ impl State {
         Ok(())
     }
 
-    /// The key under which an account is kept.
+    /// The key under which an account (`tenant/account_id`) is kept.
     pub fn key(account: &str) -> u128 {
         key_hash(account)
     }

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::account::Watermarks;
-use super::arena::Arena;
+use super::arena::{Arena, hash_of};
 use super::capture::{self, BodyError, Writer};
 use super::facts::{KeyHasher, entity_hash, payment_hash};
 use super::read::Known;
@@ -129,12 +128,9 @@ impl Profiles {
             let mut part = self.part(id);
             let part = &mut *part;
             part.changed = true;
-            let regions = set.layouts[i].ids.len();
             let (_, arena) = part.entities.entry(id).or_insert_with(|| (met.entity, Arena::EMPTY));
             let before = bytes_of(arena);
-            if arena.is_empty() {
-                *arena = Arena::new(regions);
-            }
+            set.layouts[i].open(arena);
             let newest = set.entity_newest[i];
             match arena.get_mut(newest.at, newest.of) {
                 [known] => *known = (*known).max(time),
@@ -195,10 +191,7 @@ impl Profiles {
             .layouts
             .iter()
             .zip(since.iter())
-            .map(|(layout, since)| match since.len() == layout.ids.len() {
-                true => Writer::begin(layout, &watermarks, since, 0),
-                false => Writer::begin(layout, &watermarks, &vec![i64::MIN; layout.ids.len()], 0),
-            })
+            .map(|(layout, since)| Writer::begin(layout, &watermarks, since, 0))
             .collect();
         for part in &self.parts[range.slots(PART_BITS)] {
             let mut part = locked(part);
@@ -230,12 +223,7 @@ impl Profiles {
         for (i, body) in pieces(body)?.into_iter().enumerate() {
             let mut reader = capture::Reader::begin(body, &set.layouts[i])?;
             let mut since = self.since.write().unwrap_or_else(PoisonError::into_inner);
-            let since = &mut since[i];
-            since.resize(reader.since.len(), i64::MIN);
-            since
-                .iter_mut()
-                .zip(&reader.since)
-                .for_each(|(known, new)| *known = (*known).max(*new));
+            reader.since_into(&mut since[i]);
             let entity = KEYS.iter().find_map(|(_, key)| match key {
                 Key::Entity(entity) if key.index() == i => Some(*entity),
                 _ => None,
@@ -294,20 +282,14 @@ impl Profiles {
             let part = locked(part);
             all.extend(part.entities.iter().map(|(id, (_, arena))| (*id, arena.hash())));
         }
-        all.sort_unstable();
-        let mut hasher = Xxh3::new();
-        for (id, hash) in all {
-            hasher.update(&id.to_le_bytes());
-            hasher.update(&hash.to_le_bytes());
-        }
-        hasher.digest()
+        hash_of(all)
     }
 }
 
 impl Part {
     fn expire(&mut self, set: &FeatureSet, watermarks: &Watermarks) {
         // of whatever kind it was met by last
-        let newest = watermarks.0.iter().copied().max().unwrap_or(i64::MIN);
+        let newest = watermarks.newest();
         self.entities.retain(|_, (entity, arena)| {
             let i = Key::Entity(*entity).index();
             let known = set.entity_newest[i].get(arena).first().copied();

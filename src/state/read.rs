@@ -41,6 +41,15 @@ impl Known<'_> {
     }
 }
 
+/// What is read, of whom, at which event.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) set: &'a FeatureSet,
+    pub(super) profiles: &'a Profiles,
+    pub(super) facts: &'a Facts,
+    pub(super) known: Known<'a>,
+}
+
 /// One key while it is read.
 struct View<'a> {
     set: &'a FeatureSet,
@@ -59,40 +68,24 @@ impl Features {
     }
 
     /// First step: what is read before the event is applied.
-    pub(super) fn before(
-        &mut self,
-        set: &FeatureSet,
-        account: &Arena,
-        profiles: &Profiles,
-        facts: &Facts,
-        known: Known<'_>,
-    ) {
+    pub(super) fn before(&mut self, moment: Moment<'_>, account: &Arena) {
         self.values.clear();
-        self.values.resize(set.features.len(), Slot::Null);
-        self.read(set, account, profiles, facts, known, |reads| &reads.before);
+        self.values.resize(moment.set.features.len(), Slot::Null);
+        self.read(moment, account, |reads| &reads.before);
     }
 
     /// Second step, once it is applied.
-    pub(super) fn after(
-        &mut self,
-        set: &FeatureSet,
-        account: &Arena,
-        profiles: &Profiles,
-        facts: &Facts,
-        known: Known<'_>,
-    ) {
-        self.read(set, account, profiles, facts, known, |reads| &reads.after);
+    pub(super) fn after(&mut self, moment: Moment<'_>, account: &Arena) {
+        self.read(moment, account, |reads| &reads.after);
     }
 
     fn read(
         &mut self,
-        set: &FeatureSet,
+        moment: Moment<'_>,
         account: &Arena,
-        profiles: &Profiles,
-        facts: &Facts,
-        known: Known<'_>,
         wanted: impl Fn(&Reads) -> &Vec<usize>,
     ) {
+        let Moment { set, profiles, facts, known } = moment;
         self.totals.clear();
         self.totals.resize(set.totals.len(), None);
         for reads in set.reads.iter().filter(|reads| !wanted(reads).is_empty()) {
@@ -254,7 +247,7 @@ impl<'a> View<'a> {
         };
         let watermark = match self.key {
             Key::Account => self.watermarks.0[kind],
-            _ => self.watermarks.0.iter().copied().max().unwrap_or(i64::MIN),
+            _ => self.watermarks.newest(),
         };
         newest.is_some_and(|newest| newest <= watermark.saturating_sub(self.set.retention_ms))
     }
@@ -272,9 +265,9 @@ impl<'a> View<'a> {
                 sections.filter_map(find).max()
             }
             key => {
-                let newest = self.watermarks.0.iter().copied().max().unwrap_or(i64::MIN);
+                let oldest = oldest(self.watermarks.newest());
                 let labels = self.set.entity_labels[key.index()];
-                labels.and_then(|labels| labels.find(arena, payment, oldest(newest), now))
+                labels.and_then(|labels| labels.find(arena, payment, oldest, now))
             }
         };
         found.is_some_and(|(_, verdict)| verdict == Verdict::Fraud as i64)

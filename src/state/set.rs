@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 
+use super::arena::Arena;
 use super::labels::Labels;
 use super::running::Running;
 use super::tally::Tally;
@@ -90,8 +91,6 @@ pub(super) struct Group {
     /// index among the kind's filters
     pub(super) filter: Option<usize>,
     pub(super) field: Option<Field>,
-    /// whether each subject counts once
-    pub(super) once: bool,
     pub(super) tally: Option<Tally>,
     pub(super) ring: Option<Ring>,
     pub(super) grids: Vec<Grid>,
@@ -105,6 +104,8 @@ pub(super) struct KindPlan {
     /// the fields that filters and groups read
     pub(super) slots: Vec<usize>,
     pub(super) groups: Vec<Group>,
+    /// bit i: in group i each subject counts once
+    pub(super) once: u64,
 }
 
 /// Regions of an account's section.
@@ -125,6 +126,15 @@ pub(super) struct Layout {
     pub(super) ids: Vec<i64>,
     /// words that all of them have at most
     pub(super) words_max: usize,
+}
+
+impl Layout {
+    /// Gives an arena that was never written to its regions.
+    pub(super) fn open(&self, arena: &mut Arena) {
+        if arena.is_empty() {
+            *arena = Arena::new(self.ids.len());
+        }
+    }
 }
 
 /// Where a total is taken from.

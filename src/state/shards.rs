@@ -2,9 +2,8 @@
 //! the bound becomes two, so that none ever has to be copied in one piece for long.
 
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::Xxh3;
 
-use super::arena::Arena;
+use super::arena::{Arena, hash_of};
 use super::facts::KeyHasher;
 
 /// Bytes past which a shard becomes two.
@@ -214,13 +213,7 @@ impl Shards {
                 all.push((*key, arena.hash()));
             }
         }
-        all.sort_unstable();
-        let mut hasher = Xxh3::new();
-        for (key, hash) in all {
-            hasher.update(&key.to_le_bytes());
-            hasher.update(&hash.to_le_bytes());
-        }
-        hasher.digest()
+        hash_of(all)
     }
 }
 

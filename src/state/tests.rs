@@ -599,7 +599,7 @@ fn run(events: &[(String, Happened)]) -> (u64, u64) {
         let key = event.key();
         let facts = set.facts(&event);
         let before = Some((&mut features, &profiles));
-        let applied = state.apply(&set, &key, &event, &facts, b"same", horizon, before);
+        let applied = state.apply(&set, State::key(&key), &event, &facts, b"same", horizon, before);
         if applied.seen != Seen::New {
             assert_eq!(applied.seen, Seen::Duplicate);
             continue;
@@ -608,7 +608,7 @@ fn run(events: &[(String, Happened)]) -> (u64, u64) {
         if let Some(touch) = TouchEvent::of(&event, &key, &marks) {
             profiles.apply(&set, &touch, |_| false);
         }
-        state.read(&set, &key, &facts, &mut features, &profiles);
+        state.read(&set, State::key(&key), &facts, &mut features, &profiles);
         match happened {
             Happened::Paid(paid) => {
                 let earlier = Twin {
@@ -652,7 +652,8 @@ fn touches(set: &FeatureSet, events: &[(String, Happened)]) -> Vec<(Event<'stati
         let event = event(id, happened, account, terminal);
         let facts = set.facts(&event);
         let key = event.key();
-        let applied = state.apply(set, &key, &event, &facts, b"same", Horizon::default(), None);
+        let applied =
+            state.apply(set, State::key(&key), &event, &facts, b"same", Horizon::default(), None);
         if applied.seen == Seen::New {
             set.marks(&facts, applied, &mut marks);
             touches.push((event, marks.clone()));
@@ -701,7 +702,7 @@ proptest! {
                 let event = event(id, happened, account, "x");
                 let facts = set.facts(&event);
                 let key = event.key();
-                state.apply(&set, &key, &event, &facts, b"same", horizon, None);
+                state.apply(&set, State::key(&key), &event, &facts, b"same", horizon, None);
             }
         };
         let cut = cut.index(events.len() + 1);
@@ -858,8 +859,8 @@ fn a_new_feature_says_nothing_before_its_window_has_passed_and_others_keep_their
         let mut features = Features::default();
         let horizon = Horizon::default();
         let before = Some((&mut features, &profiles));
-        state.apply(set, "t/a", &event, &facts, b"same", horizon, before);
-        state.read(set, "t/a", &facts, &mut features, &profiles);
+        state.apply(set, State::key("t/a"), &event, &facts, b"same", horizon, before);
+        state.read(set, State::key("t/a"), &facts, &mut features, &profiles);
         features.values().to_vec()
     };
     let mut state = State::default();
@@ -902,7 +903,8 @@ fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
     let mut apply = |happened: &Happened, payload: &[u8]| {
         let event = event("e1", happened, "a", "x");
         let facts = set.facts(&event);
-        let seen = state.apply(&set, "t/a", &event, &facts, payload, horizon, None).seen;
+        let seen =
+            state.apply(&set, State::key("t/a"), &event, &facts, payload, horizon, None).seen;
         (seen, state.hash(&set, horizon))
     };
     let (seen, before) = apply(&paid(1, T0), b"one");
