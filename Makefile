@@ -10,6 +10,8 @@ demo:
 	$(CARGO) run --release -- demo
 
 ## everything: format, lints, unit and property tests, crash points, proofs on real servers and input
+# one build for tests and proofs: half the time, and the proofs have debug assertions and checked arithmetic
+test: export WEIR_PROFILE = dev
 test: lint unit prove
 
 ## format, clippy, licences
@@ -24,12 +26,10 @@ lint:
 
 ## unit, property and integration tests on real servers, with 2,000 seeded crash runs
 unit:
-	@# the release build of the proofs beside that of the tests: each leaves a core idle now and then
-	$(CARGO) build --quiet --release --workspace & release=$$!; \
-	$(CARGO) test --workspace --no-run && wait $$release
+	$(CARGO) test --workspace --no-run
 	scripts/services run -- env WEIR_CRASH_RUNS=2000 $(CARGO) test --workspace
 
-## the judge's proofs through the release build; the mixed input needs the public data sets
+## the judge's proofs, through the release build if called for itself; the mixed input needs the public data sets
 prove:
 	load-tests/poison.sh
 	@if [ -d "$(DATA_SETS)" ]; then load-tests/mixed.sh "$(DATA_SETS)"; \
@@ -38,7 +38,7 @@ prove:
 	else echo "no data sets in $(DATA_SETS): load-tests/handbook.sh skipped"; fi
 	load-tests/mixed.sh --kafka --quick "$(DATA_SETS)"
 	scripts/services run -- sh -ec 'load-tests/mixed.sh --kafka --store cassandra --quick "$$1"; \
-	  load-tests/dashboards.py --weir "$$2"' sh "$(DATA_SETS)" $${CARGO_TARGET_DIR:-target}/release/weir
+	  load-tests/dashboards.py' sh "$(DATA_SETS)"
 
 ## every scenario on a real broker, with both protocols: about a quarter of an hour
 prove-kafka:

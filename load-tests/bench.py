@@ -33,8 +33,8 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+from kafka_lib import BIN, ROOT, build
+
 RULES = 6
 RUN_S, STOP_S = 600, 30
 PORT, SCRAPE_S = 20_000 + os.getpid() % 10_000, 2
@@ -61,7 +61,7 @@ class Bench:
         return f"bench{os.getpid()}.{self.number}.{what}."
 
     def floor(self, verb, prefix, *options, deadline=RUN_S):
-        command = [TARGET / "weir-floor", "--json", verb, "--brokers", self.brokers, "--prefix", prefix, *map(str, options)]
+        command = [BIN / "weir-floor", "--json", verb, "--brokers", self.brokers, "--prefix", prefix, *map(str, options)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=deadline)
         if done.returncode:
             stop(f"weir-floor {verb} failed with {done.returncode}")
@@ -84,7 +84,7 @@ class Bench:
         return folder
 
     def weir(self, verb, topology, *options):
-        return [TARGET / "weir", "--log", "warn", verb, "--topology", topology, "--data", self.work / "data", *map(str, options)]
+        return [BIN / "weir", "--log", "warn", verb, "--topology", topology, "--data", self.work / "data", *map(str, options)]
 
     def fresh(self, what):
         """Topics with the whole input on them."""
@@ -103,7 +103,7 @@ class Bench:
         group = f"{prefix}floor"
         options = ["--form", "same-output", "--template", self.template] if form == SAME else ["--form", "pass-through"]
         settings = [word for setting in self.args.producer for word in ("--producer", setting)]
-        return [TARGET / "weir-floor", "--json", "loop", "--brokers", self.brokers, "--prefix", prefix, "--group", group,
+        return [BIN / "weir-floor", "--json", "loop", "--brokers", self.brokers, "--prefix", prefix, "--group", group,
                 *options, *settings, *end], group
 
     def start(self, command, log):
@@ -137,7 +137,7 @@ class Bench:
         return seen, prefix
 
     def watch(self, prefix, group, pids, form, log, process):
-        command = [TARGET / "weir-floor", "--json", "watch", "--brokers", self.brokers, "--prefix", prefix, "--group", group]
+        command = [BIN / "weir-floor", "--json", "watch", "--brokers", self.brokers, "--prefix", prefix, "--group", group]
         for pid in pids:
             command += ["--pid", str(pid)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=RUN_S)
@@ -273,8 +273,7 @@ def main():
     args = parse()
     # the way out of a signal is that of an error: whatever was started is ended
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if not args.no_build:
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
+    build(args.no_build)
     with tempfile.TemporaryDirectory(prefix="weir-bench.") as work:
         bench = Bench(args, Path(work))
         bench.prepare()

@@ -15,9 +15,12 @@ trap 'status=$?; [ -z "$STUB_PID" ] || kill "$STUB_PID" 2>/dev/null || true; if 
 
 say() { printf '\n== %s\n' "$*"; }
 
-cargo build --quiet --release --workspace
-WEIR=$TARGET/release/weir
-JUDGE=$TARGET/release/weir-judge
+# release, or dev: what tests are built as, with debug assertions and checked arithmetic
+PROFILE=${WEIR_PROFILE:-release}
+[ -n "${WEIR_BUILT:-}" ] || cargo build --quiet --profile "$PROFILE" --workspace
+BIN=$TARGET/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")
+WEIR=$BIN/weir
+JUDGE=$BIN/weir-judge
 
 # The shipped topology, with a webhook to the stub.
 stub() {

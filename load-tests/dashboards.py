@@ -2,7 +2,7 @@
 """Dashboards, alerts and recording rules on the real thing: weir between Kafka, a store and webhooks, scraped
 by Prometheus with the repository's rules, and then every expression asked.
 
-    scripts/services run -- load-tests/dashboards.py --weir target/release/weir
+    scripts/services run -- load-tests/dashboards.py
 
 Events flow for a minute, duplicates and bad records among them; one receiver of webhooks refuses everything;
 a second process joins and leaves; weir is stopped in an open transaction until the broker gives it up, so that
@@ -43,7 +43,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 import kafka_lib  # noqa: E402
-from kafka_lib import CHILDREN, PARTITIONS, Failed, Load, World, concluded, must, say, until  # noqa: E402
+from kafka_lib import BIN, CHILDREN, PARTITIONS, Failed, Load, World, concluded, must, say, until  # noqa: E402
 from kafka_scenarios import stop_in_transaction  # noqa: E402
 
 ROOT = kafka_lib.ROOT
@@ -502,8 +502,8 @@ def prove(args, work):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weir", type=Path, default=Path("target/release/weir"), metavar="FILE",
-                        help="the program (target/release/weir)")
+    parser.add_argument("--weir", type=Path, default=BIN / "weir", metavar="FILE",
+                        help="the program; default: the release build, or WEIR_PROFILE's")
     parser.add_argument("--metrics", type=Path, default=ROOT / "src/telemetry/metric.rs", metavar="FILE",
                         help="the vocabulary (src/telemetry/metric.rs)")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", 1)), metavar="NUMBER",

@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -34,7 +33,7 @@ import self_test  # noqa: E402
 from book import COLUMNS, FEATURE_FILES, Unusable, expected, facts  # noqa: E402
 from compare import Comparison  # noqa: E402
 from decisions import Contract, Damaged, Folder  # noqa: E402
-from kafka_lib import BIN, CHILDREN, ROOT, Failed, concluded, say  # noqa: E402
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, build, concluded, say  # noqa: E402
 
 TOPOLOGY = HERE / "handbook" / "topology"
 MAPS = (HERE / "maps" / "handbook.toml", HERE / "maps" / "handbook-disputes.toml")
@@ -302,7 +301,7 @@ def main():
     if args.self_test:
         return tried(args)
     if args.weir is None and args.decided is None:
-        subprocess.run(["cargo", "build", "--quiet", "--release"], cwd=ROOT, check=True)
+        build()
         args.weir = BIN / "weir"
     args.report = {"holds": False, "problems": ["stopped"]}
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():

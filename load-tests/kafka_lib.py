@@ -19,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-BIN = (ROOT / TARGET).resolve() / "release"
+# release, or dev: what tests are built as, with debug assertions and checked arithmetic
+PROFILE = os.environ.get("WEIR_PROFILE", "release")
+BIN = (ROOT / TARGET).resolve() / ("debug" if PROFILE == "dev" else PROFILE)
 PARTITIONS = 4
 LOG = os.environ.get("WEIR_PROOF_LOG", "info,weir::stage::committer=debug")
 # the longest that anything may take which has no bound of its own
@@ -38,6 +40,13 @@ def now_ms():
 
 def say(text):
     print(text, flush=True)
+
+
+def build(take_as_it_is=False):
+    """Builds the programs, once for a script and those that it calls, unless they are taken as they are."""
+    if not take_as_it_is and "WEIR_BUILT" not in os.environ:
+        subprocess.run(["cargo", "build", "--quiet", "--profile", PROFILE, "--workspace"], cwd=ROOT, check=True)
+    os.environ["WEIR_BUILT"] = "1"
 
 
 def until(condition, patience_s, what, step_s=0.02):

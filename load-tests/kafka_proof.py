@@ -13,12 +13,11 @@ are decided again. Exit code 0 only if everything holds.
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from kafka_lib import Failed, Input, ROOT, World, broker_session_s, concluded, say
+from kafka_lib import Failed, Input, ROOT, World, broker_session_s, build, concluded, say
 from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, STORE_SCENARIOS, seconds_of
 
 ALL = SCENARIOS | STORE_SCENARIOS
@@ -38,7 +37,7 @@ def arguments():
     parser.add_argument("--kills", type=int, help="kills of weir in a scenario (10; 3 with --quick)")
     parser.add_argument("--seconds", type=float, help="of load at 10,000/s where a scenario asks for no more (25; 12 with --quick)")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
-    parser.add_argument("--no-build", action="store_true", help="take the release build as it is")
+    parser.add_argument("--no-build", action="store_true", help="take the programs as they are")
     return parser.parse_args()
 
 
@@ -117,10 +116,8 @@ def main():
     given = Path(args.data_sets)
     # a relative folder is relative to where the script was called
     args.data_sets = given if given.is_absolute() else (ROOT if args.data_sets == "../shared/data" else Path.cwd()) / given
-    if not args.no_build and "WEIR_PROOF_BUILT" not in os.environ:
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
+    build(args.no_build)
     if not os.environ.get("WEIR_TEST_BROKERS"):
-        os.environ["WEIR_PROOF_BUILT"] = "1"
         services = ROOT / "scripts" / "services"
         wanted = ["--kafka", "--cassandra"] if args.store else ["--kafka"]
         os.execv(services, [str(services), "run", *wanted, "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])

@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.request
 
-from kafka_lib import BIN, CHILDREN, ROOT, Failed, concluded
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, build, concluded
 
 PATIENCE_S = 1_800
 
@@ -123,8 +123,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", 1)), help="where the kill falls; default: SEED, else 1")
     parser.add_argument("--no-build", action="store_true", help="the release build is there")
     args = parser.parse_args()
-    if not args.no_build:
-        subprocess.run(["cargo", "build", "--quiet", "--release"], cwd=ROOT, check=True)
+    build(args.no_build)
     return concluded(prove, args, "weir-restore")
 
 

@@ -13,11 +13,10 @@ import argparse
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 
-from kafka_lib import ROOT, Failed, concluded
+from kafka_lib import ROOT, Failed, build, concluded
 from restore import answer, metric, run, start
 
 PATIENCE_S = 1_800
@@ -93,8 +92,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--no-build", action="store_true", help="the release build is there")
     args = parser.parse_args()
-    if not args.no_build:
-        subprocess.run(["cargo", "build", "--quiet", "--release"], cwd=ROOT, check=True)
+    build(args.no_build)
     return concluded(prove, args, "weir-snapshot-cost")
 
 

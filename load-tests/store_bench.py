@@ -25,7 +25,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from kafka_lib import BIN, CHILDREN, ROOT, Failed, concluded
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, build, concluded
 
 PATIENCE_S = 900
 ALIVE_S = 0.2
@@ -155,8 +155,7 @@ def main():
     for name in ("WEIR_TEST_BROKERS", "WEIR_TEST_CQL"):
         if name not in os.environ:
             parser.error(f"{name} is not set: call it inside scripts/services run --kafka --cassandra")
-    if not args.no_build:
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
+    build(args.no_build)
     return concluded(prove, args, "weir-store-bench")
 
 

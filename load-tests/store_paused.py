@@ -17,13 +17,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-from kafka_lib import BIN, CHILDREN, ROOT, Failed, cassandra, concluded
+from kafka_lib import BIN, CHILDREN, ROOT, Failed, build, cassandra, concluded
 from store_bench import run, scrape, topology
 
 
@@ -159,10 +158,8 @@ def main():
     parser.add_argument("--catch-up", type=float, default=120, metavar="SECONDS", help="that the sink is watched catching up")
     parser.add_argument("--no-build", action="store_true", help="the release build is there")
     args = parser.parse_args()
-    if not args.no_build and "WEIR_BUILT" not in os.environ:
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--workspace"], cwd=ROOT, check=True)
+    build(args.no_build)
     if "WEIR_TEST_CQL" not in os.environ:
-        os.environ["WEIR_BUILT"] = "1"
         door = str(ROOT / "scripts" / "services")
         os.execv(door, [door, "run", "--kafka", "--cassandra", "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
     return concluded(prove, args, "weir-paused")
