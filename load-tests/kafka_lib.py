@@ -338,8 +338,9 @@ class Load:
 class Weir:
     """A running process of weir, with its log."""
 
-    def __init__(self, world, name, roles, words=()):
+    def __init__(self, world, name, roles, words=(), topology=None):
         self.world, self.name, self.roles, self.words = world, name, roles, list(words)
+        self.topology = topology or world.topology
         # two processes with one name have a folder and a log each
         taken = sum(1 for known in world.weirs if known.name == name)
         self.label = name if taken == 0 else f"{name}{taken + 1}"
@@ -355,7 +356,7 @@ class Weir:
     def start(self):
         with open(self.log, "ab") as out:
             self.started_ms, self.gone = now_ms(), False
-            self.process = CHILDREN.start([BIN / "weir", "--log", LOG, "run", "--topology", self.world.topology, "--data", self.data,
+            self.process = CHILDREN.start([BIN / "weir", "--log", LOG, "run", "--topology", self.topology, "--data", self.data,
                                            "--roles", self.roles, *self.words], env=self.world.env(self.name), stdout=out, stderr=out)
 
     def alive(self):

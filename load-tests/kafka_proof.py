@@ -19,7 +19,9 @@ from pathlib import Path
 
 from kafka_lib import Failed, Input, ROOT, World, broker_session_s, build, concluded, say
 from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, STORE_SCENARIOS, seconds_of
+from kafka_state import STATE_SCENARIOS
 
+SCENARIOS = SCENARIOS | STATE_SCENARIOS
 ALL = SCENARIOS | STORE_SCENARIOS
 
 # of the consumer protocol: each costs the dead member's session

@@ -443,7 +443,7 @@ def store_edges(world, options):
                   f"{time.monotonic() - began:.0f} s after the beginning")
 
 
-# name: what it does, protocols it runs on by default
+# name: what it does, protocols it runs on by default; () for those that are asked for alone
 SCENARIOS = {
     "paced": (paced, ("classic", "consumer")),
     "kills": (kills, ("classic", "consumer")),

@@ -27,13 +27,15 @@ pub enum Topic {
     Rollups,
     /// what each batch did to entities; only where entities are shared
     Touches,
+    /// stages of deadlines that have fired
+    Fired,
     /// how deliveries of escalations ended
     Deliveries,
 }
 
 impl Topic {
     /// Every topic that is judged, inputs first.
-    pub const ALL: [Topic; 11] = [
+    pub const ALL: [Topic; 12] = [
         Topic::Transactions,
         Topic::Disputes,
         Topic::Chats,
@@ -44,6 +46,7 @@ impl Topic {
         Topic::DeadLetters,
         Topic::Rollups,
         Topic::Touches,
+        Topic::Fired,
         Topic::Deliveries,
     ];
 
@@ -64,13 +67,14 @@ impl Topic {
             Topic::DeadLetters => "dead-letters",
             Topic::Rollups => "weir.rollups",
             Topic::Touches => "weir.touches",
+            Topic::Fired => "weir.fired",
             Topic::Deliveries => "weir.deliveries",
         }
     }
 
     /// Whether a log without it is none of weir's.
     pub fn is_required(self) -> bool {
-        !matches!(self, Topic::Touches | Topic::Deliveries)
+        !matches!(self, Topic::Touches | Topic::Fired | Topic::Deliveries)
     }
 
     /// The topic of that name.
@@ -91,6 +95,7 @@ impl Topic {
             Topic::DeadLetters => "weir.DeadLetter",
             Topic::Rollups => "weir.Rollup",
             Topic::Touches => "weir.Touch",
+            Topic::Fired => "weir.Fired",
             Topic::Deliveries => "weir.Delivery",
         }
     }
@@ -163,6 +168,12 @@ pub fn decision_id(tenant: &str, kind: &str, account_id: &str, event_id: &str) -
 /// The id of the escalation of a decision.
 pub fn escalation_id(decision_id: &Uuid) -> Uuid {
     Uuid::new_v5(&NAMESPACE, decision_id.as_bytes())
+}
+
+/// The id of the escalation of a stage of a deadline: of tenant, account, dispute, its stage and the
+/// deadline's.
+pub fn deadline_id(parts: &[&str; 5]) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, parts.join("\0").as_bytes())
 }
 
 /// Whether a decision of this outcome is escalated.

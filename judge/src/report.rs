@@ -41,6 +41,7 @@ checks! {
     DeadLetters = "dead_letters", "each dead letter names its record and the right stage and code";
     Decisions = "decisions", "each decision has one accepted source and repeats its ids";
     Escalations = "escalations", "one escalation for each REVIEW or BLOCK, none otherwise";
+    Deadlines = "deadlines", "each stage of a deadline fired once, not early, in order, with its escalation";
     Rollups = "rollups", "the roll-ups add up to a recount of the decisions";
     Touches = "touches", "each touch stands in the partition of the input that caused it";
     StoreDecisions = "store_decisions", "each decision id is stored once, byte for byte";

@@ -10,6 +10,7 @@
 //! ```
 
 mod compare;
+mod deadlines;
 mod inputs;
 mod outputs;
 mod rollups;

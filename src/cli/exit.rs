@@ -108,7 +108,7 @@ impl From<StageFailure> for Failure {
     fn from(failure: StageFailure) -> Self {
         let exit = match &failure {
             StageFailure::Poison(_) | StageFailure::Panics(_) => Exit::Poison,
-            StageFailure::StateGap { .. } => Exit::StateGap,
+            StageFailure::StateGap(_) => Exit::StateGap,
             StageFailure::Log(LogError::DiskFull { .. }) => Exit::DiskFull,
             StageFailure::Fenced(_) => Exit::InUse,
             StageFailure::Rules(_) => Exit::Invalid,

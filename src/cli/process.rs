@@ -27,7 +27,7 @@ use crate::sink::store::{Store, StoreContext, StoreSink, StoreSinkFailure};
 use crate::snapshot::Vault;
 use crate::stage::{
     self, Context, Merge, PoisonLimits, Settings, SnapshotMeans, SnapshotPlan, Stage, StageEnd,
-    Watchdog,
+    Standby, Watchdog,
 };
 use crate::state::{FeatureSet, Horizon};
 use crate::telemetry::metric::Exporter;
@@ -97,6 +97,7 @@ fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings 
             ids: *dedupe.ids.get_ref(),
             age_ms: i64::from(*dedupe.hours.get_ref()) * 3_600_000,
         },
+        deadlines: Arc::new(plan.topology.deadlines.clone()),
         poison: PoisonLimits {
             share: *poison.share_percent.get_ref() / 100.0,
             window: *poison.window.get_ref(),
@@ -202,6 +203,7 @@ impl Process {
                 profiles: (plan.topology.kafka.is_some()
                     || *plan.topology.worker.count.get_ref() > 1)
                     .then(Arc::default),
+                standby: self.standby(plan)?,
                 snapshots: self.snapshot_plan(plan)?,
                 clock: self.clock.clone(),
                 health: health.clone(),
@@ -217,6 +219,13 @@ impl Process {
             self.stage = Some(Stage::start(&context, &settings(plan, transaction_timeout))?);
         }
         Ok(())
+    }
+
+    fn standby(&self, plan: &Plan<'_>) -> Result<Option<Standby>, Failure> {
+        Ok(match *plan.topology.worker.standby.get_ref() {
+            true => Some(Standby::new(self.log.partitions(Topic::Transactions)?)),
+            false => None,
+        })
     }
 
     fn snapshot_plan(&self, plan: &Plan<'_>) -> Result<SnapshotPlan, Failure> {

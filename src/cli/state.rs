@@ -1,5 +1,6 @@
 //! `weir state`: what is remembered, rebuilt from snapshots and the log as its owner would have it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -10,7 +11,7 @@ use crate::codec::{Decoder, Writers};
 use crate::log::Log;
 use crate::score::RuleSet;
 use crate::snapshot::Vault;
-use crate::stage::{self, Memory, MemoryMeans, MemoryStats};
+use crate::stage::{self, Memory, MemoryMeans, MemoryStats, StateHashes};
 use crate::state::{FeatureSet, Horizon};
 use crate::telemetry::{Health, Stop};
 
@@ -63,14 +64,15 @@ pub(super) struct Stats {
     from: From,
 }
 
-/// A hash of what each partition remembers: equal wherever the same input was taken, whatever happened
-/// on the way. What no decision can read any more does not count.
+/// Hashes of what each partition remembers: of its input, equal wherever the same input was taken,
+/// whatever happened on the way; and of the escalations that were read back, which other decisions make
+/// others. What no decision can read any more does not count.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: weir state hash\n\nOne line for each partition, one for other entities."
 )]
 pub(super) struct Hash {
-    /// As JSON: {"partitions": {"0": "…"}, "profiles": "…"}
+    /// As JSON: {"partitions": {"0": "…"}, "escalations": {"0": "…"}, "profiles": "…"}
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -170,19 +172,28 @@ impl Stats {
 impl Hash {
     fn run(&self) -> Result<(), Failure> {
         let (memory, _) = rebuild(&self.places, &self.from)?;
-        let mut hashes = memory.hashes();
-        let profiles = hashes.remove(&u32::MAX).unwrap_or_default();
+        let StateHashes { accounts, escalations, profiles } = memory.hashes();
+        let profiles = profiles.unwrap_or_default();
         if self.json {
-            let partitions: serde_json::Map<String, serde_json::Value> = hashes
-                .iter()
-                .map(|(partition, hash)| (partition.to_string(), format!("{hash:016x}").into()))
-                .collect();
+            let json = |hashes: BTreeMap<u32, u64>| -> serde_json::Map<String, serde_json::Value> {
+                let text = |(partition, hash): (u32, u64)| {
+                    (partition.to_string(), format!("{hash:016x}").into())
+                };
+                hashes.into_iter().map(text).collect()
+            };
             let profiles = format!("{profiles:016x}");
-            say!("{}", serde_json::json!({ "partitions": partitions, "profiles": profiles }));
+            say!(
+                "{}",
+                serde_json::json!({
+                    "partitions": json(accounts), "escalations": json(escalations),
+                    "profiles": profiles,
+                })
+            );
             return Ok(());
         }
-        for (partition, hash) in hashes {
-            say!("partition {partition:<6} {hash:016x}");
+        say!("partition        of the input      of escalations");
+        for ((partition, input), escalations) in accounts.into_iter().zip(escalations.values()) {
+            say!("{partition:<16} {input:016x}  {escalations:016x}");
         }
         say!("profiles         {profiles:016x}");
         Ok(())
@@ -213,6 +224,7 @@ fn rebuild(places: &Places, from: &From) -> Result<(Memory, Vec<MemoryStats>), F
         group: stage::GROUP,
         decoder: Arc::new(decoder),
         rules: RuleSet::load(&[], &features)?,
+        deadlines: Arc::new(topology.deadlines.clone()),
         horizon: Horizon { ids, age_ms: i64::from(*topology.dedupe.hours.get_ref()) * 3_600_000 },
         vault: vault.as_ref(),
         part: &health.part("state"),

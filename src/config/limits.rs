@@ -48,6 +48,10 @@ pub struct Limits {
     pub rules_max: usize,
     /// features of a topology
     pub features_max: usize,
+    /// stages of a deadline: what fits a mask of bits
+    pub deadline_stages_max: usize,
+    /// deadlines fired in one batch, so that a worker that was away does not hold up its input
+    pub deadlines_fired_max: usize,
     /// bytes of one rule's expression
     pub expression_bytes_max: usize,
     /// bytes of one record of touches before the next one is begun
@@ -139,6 +143,8 @@ pub const fn limits() -> Limits {
         panics_max: 1_024,
         rules_max: 1_000,
         features_max: 512,
+        deadline_stages_max: 16,
+        deadlines_fired_max: 1_000,
         expression_bytes_max: 8_192,
         touch_bytes: 256 << 10,
         console_backlog: 1_000,

@@ -1,5 +1,6 @@
 //! Topology files to typed, checked values. Reads files and the environment; decides nothing.
 
+mod deadlines;
 mod features;
 mod kafka;
 mod limits;
@@ -14,6 +15,7 @@ mod text;
 mod topology;
 mod webhook;
 
+pub use deadlines::{DeadlineStage, Deadlines, NetworkDays, When};
 pub use features::{FeatureFile, FeatureSpec, duration_ms};
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::deadlines::DeadlinesFile;
 use super::features::FeatureFile;
 use super::kafka::KafkaFile;
 use super::registry::{Registry, RegistryFile};
@@ -15,7 +16,9 @@ use super::rules::RuleFile;
 use super::snapshots::SnapshotsFile;
 use super::store::StoreFile;
 use super::webhook::WebhookFile;
-use super::{Interpolated, Kafka, Place, Problem, Problems, Snapshots, StoreCluster, Webhook};
+use super::{
+    Deadlines, Interpolated, Kafka, Place, Problem, Problems, Snapshots, StoreCluster, Webhook,
+};
 
 /// A whole topology folder.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct Topology {
     pub poison: Poison,
     /// when something is left out to keep up
     pub pressure: Pressure,
+    /// what is told of the deadlines of disputes
+    pub deadlines: Deadlines,
     /// the HTTP server
     pub server: Server,
     /// the schema registry, where there is one
@@ -59,6 +64,7 @@ struct File {
     dedupe: Dedupe,
     poison: Poison,
     pressure: Pressure,
+    deadlines: DeadlinesFile,
     server: Server,
     registry: Option<RegistryFile>,
     store: Option<StoreFile>,
@@ -127,6 +133,8 @@ pub struct Worker {
     pub merge: MergeMode,
     /// how long an empty input is waited for under `merge = "live"`, in milliseconds
     pub merge_wait_ms: u64,
+    /// whether partitions that other processes own are followed, to be taken over in moments
+    pub standby: Spanned<bool>,
 }
 
 impl Default for Worker {
@@ -139,6 +147,7 @@ impl Default for Worker {
             delivery: Delivery::ExactlyOnce,
             merge: MergeMode::Live,
             merge_wait_ms: 0,
+            standby: Spanned::new(0..0, false),
         }
     }
 }
@@ -248,11 +257,16 @@ impl Topology {
         };
         let checker = Checker { path: &path, text: &text };
         checker.ranges(&file, &mut problems);
+        let deadlines = checker.deadlines(&file.deadlines, &mut problems);
         let registry = file.registry.and_then(|file| checker.registry(file, folder, &mut problems));
         let store = file.store.and_then(|file| checker.store(file, folder, &mut problems));
         let snapshots = checker.snapshots(file.snapshots, folder, &mut problems);
         let webhooks = checker.webhooks(file.webhook, folder, &mut problems);
         let kafka = file.kafka.and_then(|file| checker.kafka(file, &mut problems));
+        if *file.worker.standby.get_ref() && kafka.is_none() {
+            let message = "standby is true, expected false: the embedded log has no other process";
+            problems.push(checker.problem(&file.worker.standby, message.to_owned()));
+        }
         let features = FeatureFile::load(folder).map_err(|problem| problems.push(problem));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
         let Ok(features) = features else { return Err(Problems(problems)) };
@@ -267,6 +281,7 @@ impl Topology {
             dedupe: file.dedupe,
             poison: file.poison,
             pressure: file.pressure,
+            deadlines,
             server: file.server,
             registry,
             store,
@@ -316,6 +331,10 @@ pub(super) struct Checker<'a> {
 impl Checker<'_> {
     pub(super) fn problem<T>(&self, at: &Spanned<T>, message: String) -> Problem {
         Problem::new(Place::span(self.path, self.text, at.span()), message)
+    }
+
+    pub(super) fn file(&self) -> Place {
+        Place::file(self.path)
     }
 
     pub(super) fn range<T: PartialOrd + Copy + std::fmt::Display>(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Kind, Millis, Slot, Text};
+use super::{DisputeStage, Kind, Millis, Slot, Text};
 
 /// What to do with the event, from least to most restrictive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -203,6 +203,35 @@ pub struct Rollup {
     pub outcomes: Vec<OutcomeCount>,
     /// by rule
     pub rules: Vec<RuleCount>,
+}
+
+/// A stage of a dispute's deadline that has fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fired<'a> {
+    /// whose it is
+    #[serde(borrow)]
+    pub tenant: Text<'a>,
+    /// which account it is about
+    pub account_id: Text<'a>,
+    /// the dispute
+    pub dispute_id: Text<'a>,
+    /// how far the dispute had come
+    pub dispute_stage: DisputeStage,
+    /// which stage of the deadline, as in the topology
+    pub stage: Text<'a>,
+    /// the deadline
+    pub due_at: Millis,
+    /// when it fired
+    pub fired_at: Millis,
+}
+
+impl Fired<'_> {
+    /// The id of its escalation: one for each stage of the dispute and of the deadline, ever.
+    pub fn escalation_id(&self) -> Uuid {
+        let parts =
+            [&*self.tenant, &*self.account_id, &*self.dispute_id, self.dispute_stage.name()];
+        Uuid::new_v5(&NAMESPACE, [&parts[..], &[&*self.stage]].concat().join("\0").as_bytes())
+    }
 }
 
 /// Namespace of weir's identifiers, drawn once; part of the contract (`schemas/decision.avsc`).

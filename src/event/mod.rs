@@ -16,8 +16,8 @@ mod verdict;
 
 pub use dead_letter::{Code, DeadLetter, FailedStage};
 pub use decision::{
-    Decision, Escalation, FieldValue, Outcome, OutcomeCount, Reason, Rollup, RuleCount, Shadow,
-    Source, decision_id, escalation_id,
+    Decision, Escalation, FieldValue, Fired, Outcome, OutcomeCount, Reason, Rollup, RuleCount,
+    Shadow, Source, decision_id, escalation_id,
 };
 pub use delivery::Delivery;
 pub use input::{

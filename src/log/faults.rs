@@ -36,11 +36,13 @@ pub enum Step {
     ManifestWritten,
     /// before a partition is restored
     Restore,
+    /// before a stage of a deadline fires
+    Fire,
 }
 
 impl Step {
     /// Every step, for tests that draw one.
-    pub const ALL: [Step; 13] = [
+    pub const ALL: [Step; 14] = [
         Step::Poll,
         Step::Apply,
         Step::Begin,
@@ -54,6 +56,7 @@ impl Step {
         Step::Manifest,
         Step::ManifestWritten,
         Step::Restore,
+        Step::Fire,
     ];
 
     /// Its name in errors.
@@ -72,6 +75,7 @@ impl Step {
             Step::Manifest => "manifest",
             Step::ManifestWritten => "manifest written",
             Step::Restore => "restore",
+            Step::Fire => "fire",
         }
     }
 }

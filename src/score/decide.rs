@@ -6,12 +6,13 @@
 
 use super::case::Case;
 use super::rules::{KindRules, Rule, RuleSet};
-use crate::config::Action;
+use crate::config::{Action, Escalate};
 use crate::event::{
     Decision, Escalation, Event, FieldValue, Kind, Millis, Outcome, Reason, Slot, Text,
     decision_id, escalation_id,
 };
 use crate::expr;
+use crate::state::Due;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -145,6 +146,42 @@ impl Engine {
             summary: Text::from(summary(decision)),
             reasons: decision.reasons.iter().map(borrow_reason).collect(),
         })
+    }
+
+    /// The escalation of a dispute whose deadline comes near.
+    pub fn remind<'a>(&'a self, due: &'a Due) -> Escalation<'a> {
+        let fired = &due.fired;
+        let escalate = self.kind(Kind::Dispute).map(|rules| &rules.escalate);
+        let priority = |escalate: &Escalate| match due.is_last {
+            true => escalate.block_priority,
+            false => escalate.review_priority,
+        };
+        let (due_at, stage) = (fired.due_at, fired.dispute_stage.name());
+        let text = match fired.stage.ends_with('%') {
+            true => format!("{} of the time to answer has gone: due {due_at}", fired.stage),
+            false => format!("{} left to answer: due {due_at}", fired.stage),
+        };
+        Escalation {
+            escalation_id: Text::from(fired.escalation_id().to_string()),
+            decision_id: Text::from(due.decision_id.to_string()),
+            tenant: fired.tenant.borrow(),
+            account_id: fired.account_id.borrow(),
+            kind: Kind::Dispute,
+            subject_id: fired.dispute_id.borrow(),
+            event_time: due.event_time,
+            created_at: fired.fired_at,
+            outcome: Outcome::Review,
+            queue: Text::from(escalate.map_or("disputes", |escalate| escalate.queue.as_str())),
+            priority: escalate.map_or(1, priority),
+            due_at: Some(due_at),
+            summary: Text::from(format!("dispute {} ({stage}): {text}", &*fired.dispute_id)),
+            reasons: vec![Reason {
+                code: Text::from("DEADLINE"),
+                text: Text::from(text),
+                weight: 1.0,
+                rule: Text::from("deadlines"),
+            }],
+        }
     }
 
     /// Decides again from a decision's own record.

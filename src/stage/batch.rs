@@ -16,7 +16,7 @@ const MINUTE_MS: i64 = 60_000;
 /// One transaction in the making.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// decisions, escalations, dead letters, and the roll-up once it is sealed
+    /// decisions, escalations, fired deadlines, dead letters, and the roll-up once it is sealed
     pub records: RecordBatch,
     /// input records in it
     pub taken: usize,
@@ -99,6 +99,8 @@ pub struct Tally {
     pub refused: BTreeMap<(&'static str, &'static str), u64>,
     /// decisions made without something, by what
     pub degraded: BTreeMap<String, u64>,
+    /// deadlines that fired, by stage
+    pub fired: BTreeMap<String, u64>,
 }
 
 impl Batch {
@@ -116,6 +118,23 @@ impl Batch {
     /// batch.
     pub fn read_back(&mut self, position: Position) {
         self.positions.insert((position.topic, position.partition), position.offset + 1);
+    }
+
+    /// Holds a position that nothing was read beyond, so that a transaction of a partition that takes
+    /// nothing of its input is fenced as any other.
+    pub fn hold(&mut self, position: Position) {
+        let Position { topic, partition, offset } = position;
+        self.positions.entry((topic, partition)).or_insert(offset);
+    }
+
+    /// Stages of deadlines that fired in it.
+    pub fn deadlines(&self) -> usize {
+        self.tally.fired.values().sum::<u64>() as usize
+    }
+
+    /// Counts a stage of a deadline that fired.
+    pub fn fired(&mut self, stage: &str) {
+        *self.tally.fired.entry(stage.to_owned()).or_default() += 1;
     }
 
     /// Counts a decision and the rules that matched.

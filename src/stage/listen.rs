@@ -96,7 +96,10 @@ impl Listener {
             self.loaded = Loaded::default();
             if let Some(vault) = self.plan.vault() {
                 let mut between = || Crash::if_stopped(stop);
-                let loaded = snapshots::load(vault, Series::Profiles, &ended, table, &mut between)?;
+                let partitions = log.partitions(Topic::Transactions)?;
+                let series = Series::Profiles;
+                let loaded =
+                    snapshots::load(vault, series, partitions, &ended, table, &mut between)?;
                 let is_from_snapshot = loaded.is_some();
                 self.loaded = loaded.unwrap_or_default();
                 for ((topic, partition), first) in touches.iter().zip(&mut first) {

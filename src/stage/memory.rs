@@ -1,14 +1,14 @@
 //! The state of every partition as its owner would have it: rebuilt from snapshots and the log, by whoever
 //! wants to look at it. Decides nothing, commits nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::process::Processor;
+use super::process::{Processor, StateHashes};
 use super::restore::{Restored, Restorer, restore, restore_profiles};
 use super::snapshots::Captured;
 use super::worker::Crash;
 use crate::codec::Decoder;
+use crate::config::Deadlines;
 use crate::event::{Millis, Position, Slot, Topic};
 use crate::log::faults::Faults;
 use crate::log::{Log, LogError, partition_of};
@@ -30,6 +30,8 @@ pub struct MemoryMeans<'a> {
     pub rules: RuleSet,
     /// how far back repeated events are recognised
     pub horizon: Horizon,
+    /// what is told of the deadlines of disputes
+    pub deadlines: Arc<Deadlines>,
     /// where snapshots are
     pub vault: Option<&'a Vault>,
     /// where progress is told
@@ -79,8 +81,14 @@ impl Memory {
     pub fn rebuild(means: MemoryMeans<'_>) -> Result<(Memory, Vec<MemoryStats>), Crash> {
         let partitions = means.log.partitions(Topic::Transactions)?;
         let engine = Engine::new(means.rules);
-        let mut processor =
-            Processor::new(means.decoder, engine, means.horizon, Faults::default(), None);
+        let mut processor = Processor::new(
+            means.decoder,
+            engine,
+            means.horizon,
+            means.deadlines,
+            Faults::default(),
+            None,
+        );
         let mut reader = means.log.reader()?;
         let mut restored = Vec::new();
         let mut restorer = Restorer {
@@ -96,7 +104,7 @@ impl Memory {
             let wanted: Vec<(Topic, u32)> =
                 Topic::READ.iter().map(|topic| (*topic, partition)).collect();
             let committed: Vec<Position> = means.log.resume_all(means.group, &wanted)?;
-            restored.push(restore(&mut restorer, partition, &committed, &mut processor)?);
+            restored.push(restore(&mut restorer, partition, &committed, &mut processor, None)?);
         }
         let stats = restored.into_iter().zip(0..).map(|(restored, partition)| {
             let state = processor.states().get(&partition);
@@ -112,8 +120,8 @@ impl Memory {
         Ok((Memory { processor, partitions }, stats))
     }
 
-    /// Hash of each partition's state, and under `u32::MAX` of what is remembered of other entities.
-    pub fn hashes(&self) -> BTreeMap<u32, u64> {
+    /// Hashes of everything.
+    pub fn hashes(&self) -> StateHashes {
         self.processor.state_hashes()
     }
 

@@ -10,6 +10,7 @@
 
 mod batch;
 mod committer;
+mod gap;
 mod lag;
 mod listen;
 mod memory;
@@ -20,6 +21,7 @@ mod process;
 mod report;
 mod restore;
 mod snapshots;
+mod standby;
 mod supervise;
 mod watchdog;
 mod worker;
@@ -27,19 +29,22 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use gap::Gap;
 pub use lag::Progress;
 pub use memory::{Memory, MemoryMeans, MemoryStats, Shown};
 pub use merge::{Lanes, Merge};
 pub use poison::{PoisonLimits, TooMuchPoison};
 pub use pressure::Pressure;
+pub use process::StateHashes;
 pub use restore::Restored;
 pub use snapshots::{Means as SnapshotMeans, SnapshotPlan};
+pub use standby::Standby;
 pub use supervise::{Stage, StageEnd, StageFailure};
 pub use watchdog::Watchdog;
 pub use worker::Crash;
 
 use crate::codec::Decoder;
-use crate::config::RuleFile;
+use crate::config::{Deadlines, RuleFile};
 use crate::log::Log;
 use crate::log::faults::Faults;
 use crate::state::{FeatureSet, Horizon, Profiles};
@@ -69,6 +74,8 @@ pub struct Settings {
     pub merge: Merge,
     /// how far back repeated events are recognised
     pub horizon: Horizon,
+    /// what is told of the deadlines of disputes
+    pub deadlines: Arc<Deadlines>,
     /// when bad input stops the process
     pub poison: PoisonLimits,
     /// how long records may wait before something is left out; `None`: nothing ever is
@@ -93,6 +100,8 @@ pub struct Context {
     /// what is remembered of entities, where several workers read it; a sole worker on a log of its
     /// own keeps it by itself
     pub profiles: Option<Arc<Profiles>>,
+    /// follows partitions that others own; `None`: nobody does
+    pub standby: Option<Standby>,
     /// where state is kept, so that a start need not read the whole log
     pub snapshots: SnapshotPlan,
     /// the time

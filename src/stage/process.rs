@@ -1,7 +1,7 @@
 //! One input record to whatever comes of it: a decision, a duplicate, a dead letter, or, for a
 //! label, nothing but memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use crate::codec::{
     Contract, DecodeError, Decoder, EncodeError, Encoder, OwnError, Refusal, RegistryError,
     TouchEncoder, decode_own,
 };
+use crate::config::Deadlines;
 use crate::event::{
-    Code, Escalation, Event, FailedStage, Kind, Mark, Millis, Position, Slot, Source, Text, Topic,
-    Touch, TouchEvent,
+    Code, Escalation, Event, FailedStage, Fired, Kind, Mark, Millis, Position, Slot, Source, Text,
+    Topic, Touch, TouchEvent,
 };
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
@@ -36,6 +37,17 @@ pub enum ProcessError {
     /// a fault that a test asked for
     #[error(transparent)]
     Injected(#[from] LogError),
+}
+
+/// Hashes of what is remembered, equal for equal memories however they came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateHashes {
+    /// of what each partition's input says of its accounts
+    pub accounts: BTreeMap<u32, u64>,
+    /// of the escalations that each partition's owner read back
+    pub escalations: BTreeMap<u32, u64>,
+    /// of other entities, by whoever keeps them
+    pub profiles: Option<u64>,
 }
 
 /// What became of a record.
@@ -65,6 +77,7 @@ pub struct Processor {
     inline: bool,
     marks: Vec<Mark>,
     horizon: Horizon,
+    deadlines: Arc<Deadlines>,
     faults: Faults,
     states: HashMap<u32, State>,
     /// what every decision says of how it was made
@@ -80,6 +93,7 @@ impl Processor {
         decoder: Arc<Decoder>,
         engine: Engine,
         horizon: Horizon,
+        deadlines: Arc<Deadlines>,
         faults: Faults,
         profiles: Option<Arc<Profiles>>,
     ) -> Processor {
@@ -94,6 +108,7 @@ impl Processor {
             profiles: profiles.unwrap_or_default(),
             marks: Vec::new(),
             horizon,
+            deadlines,
             faults,
             states: HashMap::new(),
             degraded: Vec::new(),
@@ -130,16 +145,15 @@ impl Processor {
         (&self.profiles, self.inline)
     }
 
-    /// Hash of each partition's state.
-    pub fn state_hashes(&self) -> std::collections::BTreeMap<u32, u64> {
-        let hash =
-            |(partition, state): (&u32, &State)| (*partition, state.hash(&self.set, self.horizon));
-        let mut hashes: std::collections::BTreeMap<u32, u64> =
-            self.states.iter().map(hash).collect();
-        if self.inline {
-            // no partition has this number
-            hashes.insert(u32::MAX, self.profiles.hash(&self.set));
+    /// Hashes of everything that is remembered here.
+    pub fn state_hashes(&self) -> StateHashes {
+        let mut hashes = StateHashes::default();
+        for (partition, state) in &self.states {
+            let [accounts, escalations] = state.hashes(&self.set, self.horizon);
+            hashes.accounts.insert(*partition, accounts);
+            hashes.escalations.insert(*partition, escalations);
         }
+        hashes.profiles = self.inline.then(|| self.profiles.hash(&self.set));
         hashes
     }
 
@@ -198,6 +212,16 @@ impl Processor {
         }
     }
 
+    /// Takes the state of a partition over that somebody else has followed.
+    pub fn adopt(&mut self, partition: u32, state: State) {
+        self.states.insert(partition, state);
+    }
+
+    /// Gives the state of a partition out of hand.
+    pub fn release(&mut self, partition: u32) -> State {
+        self.states.remove(&partition).unwrap_or_default()
+    }
+
     /// Forgets a partition.
     pub fn forget(&mut self, partition: u32) {
         self.states.remove(&partition);
@@ -221,7 +245,11 @@ impl Processor {
                 return Ok(Seen::Duplicate);
             }
             let payload = record.payload();
-            Ok(state.apply(set, account, event, &facts, payload, horizon, None).seen)
+            let seen = state.apply(set, account, event, &facts, payload, horizon, None).seen;
+            if let (Seen::New, Event::Dispute(dispute)) = (seen, event) {
+                state.watch(set, account, dispute, Millis(record.timestamp_ms));
+            }
+            Ok(seen)
         }))
         .unwrap_or_else(|_| Err(panicked(position).into()))
     }
@@ -238,7 +266,7 @@ impl Processor {
         match decode_own::<Escalation<'_>>(Contract::Escalation, record.payload()) {
             Ok(escalation) => {
                 let state = self.states.entry(record.position.partition).or_default();
-                state.escalated(&self.set, account, escalation.created_at);
+                state.escalated(&self.set, account, escalation.event_time);
                 Ok(())
             }
             Err(OwnError::Unavailable(error)) => Err(error),
@@ -247,6 +275,61 @@ impl Processor {
                 Ok(())
             }
         }
+    }
+
+    /// Remembers a stage of a deadline that fired in an earlier life.
+    ///
+    /// # Errors
+    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
+    pub fn has_fired(&mut self, record: &Record) -> Result<(), RegistryError> {
+        match decode_own::<Fired<'_>>(Contract::Fired, record.payload()) {
+            Ok(fired) => {
+                let state = self.states.entry(record.position.partition).or_default();
+                state.has_fired(&fired, &self.deadlines);
+                Ok(())
+            }
+            Err(OwnError::Unavailable(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(position = %record.position, %error, "unreadable deadline");
+                Ok(())
+            }
+        }
+    }
+
+    /// Fires the deadlines of a partition that are due, into the batch, at most so many. How many.
+    ///
+    /// # Errors
+    /// See [`ProcessError`]; batch and state are then of no more use.
+    pub fn fire(
+        &mut self,
+        partition: u32,
+        now: Millis,
+        most: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, ProcessError> {
+        let Some(state) = self.states.get_mut(&partition) else { return Ok(0) };
+        let mut count = 0;
+        while count < most {
+            let Some(due) = state.fire(&self.set, &self.deadlines, now) else { break };
+            self.faults.pass(Step::Fire)?;
+            let encoder = &mut self.encoder;
+            let escalation = self.engine.remind(&due);
+            let key = format!("{}/{}", due.fired.tenant, due.fired.account_id);
+            batch.records.push_with(
+                Topic::Escalations,
+                partition,
+                now.0,
+                key.as_bytes(),
+                |out| encoder.encode(Contract::Escalation, &escalation, out),
+            )?;
+            let key = escalation.escalation_id.as_bytes();
+            batch.records.push_with(Topic::Fired, partition, now.0, key, |out| {
+                encoder.encode(Contract::Fired, &due.fired, out)
+            })?;
+            batch.fired(&due.fired.stage);
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Processes a record into the batch. `poisoned`: it panicked in an earlier life.
@@ -298,6 +381,9 @@ impl Processor {
                     if self.inline {
                         self.profiles.apply(set, &touch, |_| false);
                     }
+                }
+                if let Event::Dispute(dispute) = event {
+                    state.watch(set, account, dispute, Millis(record.timestamp_ms));
                 }
                 if event.kind() == Kind::Label {
                     return Ok(Fate::Labelled);
@@ -472,8 +558,14 @@ mod tests {
         let features = Arc::new(FeatureSet::shipped().unwrap());
         let engine = Engine::new(RuleSet::load(&[], &features).unwrap());
         let decoder = Arc::new(Decoder::new(Writers::built_in()));
-        let mut processor =
-            Processor::new(decoder, engine, Horizon::default(), Faults::default(), None);
+        let mut processor = Processor::new(
+            decoder,
+            engine,
+            Horizon::default(),
+            Arc::default(),
+            Faults::default(),
+            None,
+        );
         let said = |processor: &Processor| -> Vec<String> {
             processor.degraded.iter().map(ToString::to_string).collect()
         };

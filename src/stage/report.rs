@@ -109,6 +109,9 @@ impl Reporter {
         for (without, count) in &tally.degraded {
             counter!(metric::DEGRADED, "reason" => without.clone()).increment(*count);
         }
+        for (stage, count) in &tally.fired {
+            counter!(metric::DEADLINES_FIRED, "stage" => stage.clone()).increment(*count);
+        }
         let mut sent = [0; Topic::ALL.len()];
         committed.batch.records.iter().for_each(|record| sent[record.topic as usize] += 1);
         for (topic, count) in Topic::ALL.into_iter().zip(sent).filter(|(_, count)| *count > 0) {
@@ -145,6 +148,8 @@ impl Reporter {
     fn weigh(&mut self, states: &HashMap<u32, State>) {
         let accounts: usize = states.values().map(State::len).sum();
         gauge!(metric::ACCOUNTS, "worker" => self.worker.to_string()).set(accounts as f64);
+        let scheduled: usize = states.values().map(State::scheduled).sum();
+        gauge!(metric::DEADLINES, "worker" => self.worker.to_string()).set(scheduled as f64);
         if self.weighed.is_none_or(|weighed| weighed.elapsed() >= WEIGH) {
             self.weighed = Some(Instant::now());
             let bytes: usize = states.values().map(State::bytes).sum();

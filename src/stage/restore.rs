@@ -34,6 +34,8 @@ pub struct Restored {
     pub skipped: u64,
     /// records that were decided about once and cannot be read any more
     pub unreadable: u64,
+    /// a record that is needed and that the log does not reach back to, and where it begins
+    pub trimmed: Option<(Position, i64)>,
 }
 
 /// What a restore needs besides the state it rebuilds.
@@ -52,7 +54,8 @@ pub struct Restorer<'a> {
     pub alive: &'a mut dyn FnMut() -> Result<(), LogError>,
 }
 
-/// Rebuilds the state of one partition up to `committed`.
+/// Rebuilds the state of one partition up to `committed`. `head_start`: what the processor has of it
+/// already, and up to where that has seen the log.
 ///
 /// # Errors
 /// When the log cannot be read, or a schema cannot be had now; when a stop is wanted before it is whole.
@@ -61,35 +64,29 @@ pub fn restore(
     partition: u32,
     committed: &[Position],
     processor: &mut Processor,
+    head_start: Option<Loaded>,
 ) -> Result<Restored, Crash> {
-    processor.forget(partition);
-    let loaded = begin_with(means, Series::Partition(partition), committed, processor)?;
-    if means.vault.is_some() {
-        match &loaded {
-            Some(_) => tracing::info!(partition, "the state begins with a snapshot"),
-            None => tracing::warn!(
-                partition,
-                "there is no snapshot to begin with: the whole log is read"
-            ),
-        }
-    }
-    let is_from_snapshot = loaded.is_some();
+    let loaded = match head_start {
+        Some(loaded) => Some(loaded),
+        None => begin(means, partition, committed, processor)?,
+    };
+    let has_begun = loaded.is_some();
     let loaded = loaded.unwrap_or_default();
     let dead = dead_letters(means, partition)?;
     let part = means.part;
     let wanted: Vec<(Topic, u32)> = committed.iter().map(|to| (to.topic, partition)).collect();
     let beginnings = means.log.beginnings(&wanted)?;
-    let begin = |to: &Position| loaded.begin(to.topic, partition);
-    let total: i64 = committed.iter().map(|to| to.offset - begin(to)).sum();
+    let from = |to: &Position| loaded.begin(to.topic, partition);
+    let total: i64 = committed.iter().map(|to| to.offset - from(to)).sum();
     let mut restored = Restored::default();
     let mut progress = Instant::now();
     let mut read = 0;
     for (to, beginning) in committed.iter().zip(beginnings) {
-        let begin = begin(to);
-        if is_from_snapshot && begin < beginning {
+        let begin = from(to);
+        if has_begun && begin < beginning {
             let missing = u64::try_from(beginning - begin).unwrap_or(0);
             tracing::error!(position = %to, begin, beginning, missing, "the log does not reach back to the snapshot");
-            restored.unreadable += missing;
+            restored.trimmed = Some((Position { offset: begin, ..*to }, beginning));
         }
         let mut from = Position { offset: begin.max(beginning), ..*to };
         let deadline = Instant::now() + limits().restore_patience;
@@ -122,6 +119,27 @@ pub fn restore(
     Ok(restored)
 }
 
+/// The snapshot that a partition begins with, if there is one.
+fn begin(
+    means: &mut Restorer<'_>,
+    partition: u32,
+    committed: &[Position],
+    processor: &mut Processor,
+) -> Result<Option<Loaded>, Crash> {
+    processor.forget(partition);
+    let loaded = begin_with(means, Series::Partition(partition), committed, processor)?;
+    if means.vault.is_some() {
+        match &loaded {
+            Some(_) => tracing::info!(partition, "the state begins with a snapshot"),
+            None => tracing::warn!(
+                partition,
+                "there is no snapshot to begin with: the whole log is read"
+            ),
+        }
+    }
+    Ok(loaded)
+}
+
 /// The snapshot that a series begins with, if there is one.
 fn begin_with(
     means: &mut Restorer<'_>,
@@ -135,7 +153,8 @@ fn begin_with(
         Crash::if_stopped(stop)?;
         Ok(alive()?)
     };
-    snapshots::load(vault, series, committed, processor, &mut between)
+    let partitions = means.log.partitions(Topic::Transactions)?;
+    snapshots::load(vault, series, partitions, committed, processor, &mut between)
 }
 
 /// Rebuilds the table of profiles from a snapshot and the touches, up to what is committed; where each
@@ -165,6 +184,24 @@ pub fn restore_profiles(
     // a state that was rebuilt in part is none: nobody may take it for what is committed
     Crash::if_stopped(means.stop)?;
     Ok(ends)
+}
+
+/// Which deadlines of a partition have fired: all of them, whoever fired them.
+///
+/// # Errors
+/// When the log cannot be read, or a schema cannot be had now; when a stop is wanted before it is whole.
+pub fn restore_fired(
+    means: &mut Restorer<'_>,
+    partition: u32,
+    processor: &mut Processor,
+) -> Result<(), Crash> {
+    let log = means.log;
+    // those of the last commits too, though another worker may have made them a moment ago
+    let end = log.settled_end(Topic::Fired, partition)?;
+    let offset = log.beginning(Topic::Fired, partition)?;
+    let from = Position { topic: Topic::Fired, partition, offset };
+    each(means, from, end, |record| Ok(processor.has_fired(record)?))?;
+    Crash::if_stopped(means.stop)
 }
 
 /// Takes one record of the history up, unless it became a dead letter.

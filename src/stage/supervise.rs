@@ -8,7 +8,7 @@ use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::Processor;
 use super::snapshots::Table;
 use super::worker::{Crash, Ended, Life};
-use super::{Context, Settings, lag, listen};
+use super::{Context, Gap, Settings, lag, listen};
 use crate::config::{Problems, limits};
 use crate::event::Position;
 use crate::log::{LogError, Restarts};
@@ -40,17 +40,8 @@ pub enum StageFailure {
     #[error("{0} records panicked this weir: it is not fit for this input")]
     Panics(usize),
     /// the state would lack records
-    #[error(
-        "{unreadable} records of partition {partition} were decided about and cannot be read any \
-         more: is a writer's schema missing? --accept-state-gap goes on without them and marks \
-         each decision"
-    )]
-    StateGap {
-        /// of which partition
-        partition: u32,
-        /// how many
-        unreadable: u64,
-    },
+    #[error("{0} --accept-state-gap goes on without and marks each decision")]
+    StateGap(Gap),
     /// somebody else has this identity
     #[error(
         "fenced twice within some minutes: another running process has the same [kafka] process \
@@ -68,8 +59,8 @@ pub enum StageFailure {
 /// Running workers.
 #[derive(Debug)]
 pub struct Stage {
-    /// measures lag, and listens to what every process hears
-    aside: [JoinHandle<()>; 2],
+    /// measures lag, listens to what every process hears, follows what others own
+    aside: Vec<JoinHandle<()>>,
     aside_stop: Stop,
     workers: Vec<JoinHandle<Result<StageEnd, StageFailure>>>,
 }
@@ -107,6 +98,14 @@ impl Stage {
             aside_stop.stop();
             return Err(StageFailure::Lost(0));
         };
+        let mut aside = vec![lag, listen];
+        if let Some(standby) = &context.standby {
+            let Ok(standby) = standby.start(context, settings, aside_stop.clone()) else {
+                aside_stop.stop();
+                return Err(StageFailure::Lost(0));
+            };
+            aside.push(standby);
+        }
         let mut workers = Vec::new();
         for index in 0..settings.workers {
             let part = context.health.part(format!("worker-{index}"));
@@ -128,7 +127,7 @@ impl Stage {
                 .map_err(|_| StageFailure::Lost(index))?;
             workers.push(worker);
         }
-        Ok(Stage { aside: [lag, listen], aside_stop, workers })
+        Ok(Stage { aside, aside_stop, workers })
     }
 
     /// Whether all workers have ended.
@@ -154,7 +153,7 @@ impl Stage {
         self.aside_stop.stop();
         for aside in self.aside {
             if aside.join().is_err() {
-                tracing::error!("a thread that measures or listens panicked");
+                tracing::error!("a thread beside the workers panicked");
             }
         }
         failed.map_or(Ok(end), Err)
@@ -183,9 +182,7 @@ fn live_again(
             return Err(match crash {
                 Crash::Log(error) => StageFailure::Log(error),
                 Crash::Poison(limit) => StageFailure::Poison(limit),
-                Crash::StateGap { partition, unreadable } => {
-                    StageFailure::StateGap { partition, unreadable }
-                }
+                Crash::StateGap(gap) => StageFailure::StateGap(gap),
                 Crash::Panicked(_)
                 | Crash::Encode(_)
                 | Crash::Registry(_)
@@ -205,9 +202,7 @@ fn live_again(
                 }
                 "panic"
             }
-            Crash::StateGap { partition, unreadable } => {
-                return Err(StageFailure::StateGap { partition, unreadable });
-            }
+            Crash::StateGap(gap) => return Err(StageFailure::StateGap(gap)),
             Crash::Log(LogError::Closed) => return Err(StageFailure::Log(LogError::Closed)),
             Crash::Log(error) if restarts.is_usurped(&error) => {
                 return Err(StageFailure::Fenced(error));
@@ -241,9 +236,14 @@ fn live(
         Arc::clone(&context.decoder),
         Engine::new(rules),
         settings.horizon,
+        Arc::clone(&settings.deadlines),
         context.faults.clone(),
         context.profiles.clone(),
     );
     let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
-    Ok(life.map_err(Crash::from).and_then(|mut life| life.run()))
+    Ok(life.map_err(Crash::from).and_then(|mut life| {
+        let ended = life.run();
+        life.leave();
+        ended
+    }))
 }

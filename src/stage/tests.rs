@@ -10,12 +10,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::poison::PoisonGauge;
-use super::process::Processor;
+use super::process::{Processor, StateHashes};
 use super::worker::{Crash, Ended, Life};
 use super::*;
 use crate::codec::{Contract, Encoder, Writers, decode_own};
 use crate::config::FeatureFile;
-use crate::event::{DeadLetter, Decision, Event, Kind, Outcome, Position, Rollup, Topic};
+use crate::event::{
+    DeadLetter, Decision, DisputeStage, Event, Fired, Kind, Millis, Network, Outcome, Position,
+    Rollup, Topic,
+};
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Step;
 use crate::log::{Record, RecordBatch, partition_of};
@@ -25,8 +28,10 @@ use crate::snapshot::Vault;
 use crate::state::FeatureSet;
 
 const PARTITIONS: u32 = 2;
-/// Wall clock of every test run: the simulator's history lies before it.
+/// Wall clock of every test run.
 const NOW_MS: i64 = 1_900_000_000_000;
+/// When the input was written: the simulator's history lies before it.
+const WRITTEN_MS: i64 = NOW_MS - 10 * 86_400_000;
 
 fn options() -> Options {
     Options { partitions: PARTITIONS, durable: false, pages_max: None }
@@ -99,6 +104,7 @@ fn settings() -> Settings {
         batch_bytes_max: 1 << 20,
         merge: Merge::Strict,
         horizon: Horizon::default(),
+        deadlines: Arc::default(),
         poison: PoisonLimits { share: 0.5, window: 1_000, run: 100 },
         pressure_wait: None,
         accept_state_gap: false,
@@ -113,6 +119,7 @@ fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
         rules: rules(),
         features: features(),
         profiles: None,
+        standby: None,
         snapshots: SnapshotPlan::None,
         clock: Clock::fixed(NOW_MS),
         health: Health::default(),
@@ -137,7 +144,7 @@ impl Input {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
         let encoder = &mut self.encoder;
         self.batch
-            .push_with(event.kind().topic(), partition, NOW_MS, key.as_bytes(), |out| {
+            .push_with(event.kind().topic(), partition, WRITTEN_MS, key.as_bytes(), |out| {
                 encoder.encode_event(event, out)
             })
             .unwrap();
@@ -173,19 +180,32 @@ fn read_all(log: &dyn Log, topic: Topic) -> Vec<Record> {
 /// Everything that must not depend on crashes.
 #[derive(Debug, PartialEq)]
 struct Outcomes {
-    /// decisions, escalations and dead letters, in order, to the byte
+    /// decisions and dead letters, in order, to the byte
     outputs: Vec<(Position, Vec<u8>)>,
+    /// escalations and fired deadlines by partition, sorted: when one fires is the clock's affair
+    told: Vec<(Topic, u32, Vec<u8>)>,
     /// roll-ups added up: they are cut by commits
     rollups: BTreeMap<String, i64>,
-    states: BTreeMap<u32, u64>,
+    states: StateHashes,
 }
 
-fn outcomes(log: &dyn Log, states: BTreeMap<u32, u64>) -> Outcomes {
+fn outcomes(log: &dyn Log, states: StateHashes) -> Outcomes {
     let mut outputs = Vec::new();
-    for topic in [Topic::Decisions, Topic::Escalations, Topic::DeadLetters] {
+    for topic in [Topic::Decisions, Topic::DeadLetters] {
         let records = read_all(log, topic);
         outputs.extend(records.iter().map(|record| (record.position, record.payload().to_vec())));
     }
+    let mut told = Vec::new();
+    for topic in [Topic::Escalations, Topic::Fired] {
+        let records = read_all(log, topic);
+        told.extend(
+            records
+                .iter()
+                .map(|record| (topic, record.position.partition, record.payload().to_vec())),
+        );
+    }
+    told.sort();
+    in_order(&read_all(log, Topic::Fired));
     let mut rollups = BTreeMap::new();
     for record in read_all(log, Topic::Rollups) {
         let rollup: Rollup = decode_own(Contract::Rollup, record.payload()).unwrap();
@@ -197,7 +217,26 @@ fn outcomes(log: &dyn Log, states: BTreeMap<u32, u64>) -> Outcomes {
             *rollups.entry(entry.rule).or_default() += entry.count;
         }
     }
-    Outcomes { outputs, rollups, states }
+    Outcomes { outputs, told, rollups, states }
+}
+
+/// The stages of each dispute's deadline fire in their order.
+fn in_order(records: &[Record]) {
+    let mut last: BTreeMap<(String, String, &str), usize> = BTreeMap::new();
+    for record in records {
+        let fired: Fired<'_> = decode_own(Contract::Fired, record.payload()).unwrap();
+        // half of a short time is later than two days before its end
+        let Some(place) = ["48h", "24h"].iter().position(|stage| *stage == &*fired.stage) else {
+            continue;
+        };
+        let dispute = (
+            fired.account_id.to_string(),
+            fired.dispute_id.to_string(),
+            fired.dispute_stage.name(),
+        );
+        let before = last.insert(dispute, place);
+        assert!(before < Some(place), "{fired:?} came after stage {before:?}");
+    }
 }
 
 /// Lives until the end of the input; after each crash the next life, and now and then a new process
@@ -230,6 +269,7 @@ fn live_to_the_end(
             Arc::clone(&context.decoder),
             Engine::new(rules),
             settings.horizon,
+            Arc::clone(&settings.deadlines),
             context.faults.clone(),
             context.profiles.clone(),
         );
@@ -280,6 +320,27 @@ fn mixed_input(rng: &mut ChaCha8Rng, count: usize) -> Input {
     input
 }
 
+/// Disputes with deadlines that pass between their record's time and [`NOW_MS`].
+fn disputes(rng: &mut ChaCha8Rng, count: usize) -> Vec<Event<'static>> {
+    let of_dispute = |event| match event {
+        Event::Dispute(dispute) => Some(dispute),
+        _ => None,
+    };
+    let dispute = simulated(100_000).find_map(of_dispute).unwrap();
+    let vary = |number: usize| {
+        let mut dispute = dispute.clone();
+        dispute.event_id = format!("deadline-{number}").into();
+        dispute.account_id = format!("acct-{}", number / 2).into();
+        dispute.dispute_id = format!("dispute-{number}").into();
+        dispute.network = Network::Other;
+        dispute.stage = DisputeStage::Chargeback;
+        dispute.opened_at = Millis(WRITTEN_MS - rng.random_range(0..3 * 86_400_000));
+        dispute.due_by = Some(Millis(WRITTEN_MS + rng.random_range(0..12 * 86_400_000)));
+        Event::Dispute(dispute)
+    };
+    (0..count).map(vary).collect()
+}
+
 use crate::log::LogError;
 
 /// Seeds of the crash test: a share of them by default, more or all with WEIR_CRASH_RUNS.
@@ -297,7 +358,10 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
     let template = tempfile::tempdir().unwrap();
     {
         let log = EmbeddedLog::open(template.path(), &options()).unwrap();
-        mixed_input(&mut ChaCha8Rng::seed_from_u64(1), COUNT).append(&log);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut input = mixed_input(&mut rng, COUNT);
+        disputes(&mut rng, 8).iter().for_each(|dispute| input.event(dispute));
+        input.append(&log);
     }
     let copy = || {
         let folder = tempfile::tempdir().unwrap();
@@ -314,6 +378,8 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
     );
     assert_eq!(crashes, 0);
     assert!(expected.outputs.len() >= COUNT, "{} outputs", expected.outputs.len());
+    let fired = expected.told.iter().filter(|(topic, ..)| *topic == Topic::Fired).count();
+    assert!(fired > 8, "{fired} deadlines fired");
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let hit: Arc<Mutex<BTreeMap<&'static str, u64>>> = Arc::default();
@@ -608,6 +674,7 @@ fn a_stop_during_a_restore_leaves_no_snapshot_of_half_a_state() {
         Arc::clone(&context.decoder),
         Engine::new(rules),
         Horizon::default(),
+        Arc::default(),
         Faults::default(),
         None,
     );

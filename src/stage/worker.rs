@@ -23,7 +23,7 @@ use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
 use super::snapshots::{Loaded, Recorder};
-use super::{Context, Settings};
+use super::{Context, Gap, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
 use crate::event::{Millis, Position, Topic};
@@ -69,13 +69,8 @@ pub enum Crash {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// the state would lack records: do not start again
-    #[error("{unreadable} records of partition {partition} cannot be read any more")]
-    StateGap {
-        /// of which partition
-        partition: u32,
-        /// how many
-        unreadable: u64,
-    },
+    #[error(transparent)]
+    StateGap(#[from] Gap),
     /// too much bad input: do not start again
     #[error(transparent)]
     Poison(#[from] TooMuchPoison),
@@ -202,7 +197,9 @@ impl<'a> Life<'a> {
         loop {
             let ended = match () {
                 () if self.context.stop.is_stopped() => Some(Ended::Drained),
-                () if self.settings.until_end && self.at_end()? => Some(Ended::AtEnd),
+                () if self.settings.until_end && self.at_end()? && self.due().is_empty() => {
+                    Some(Ended::AtEnd)
+                }
                 () => None,
             };
             if let Some(ended) = ended {
@@ -226,6 +223,7 @@ impl<'a> Life<'a> {
                 }
             }
             self.process_some()?;
+            self.fire()?;
             self.commit_if_due()?;
             if let Some(recorder) = self.recorder.as_mut().filter(|_| self.batch.is_empty()) {
                 recorder.look(&mut self.processor, &self.taken)?;
@@ -307,6 +305,33 @@ impl<'a> Life<'a> {
             self.reporter.took(&record, time);
         }
         self.lanes.rotate();
+        Ok(())
+    }
+
+    /// The partitions that have deadlines due.
+    fn due(&self) -> Vec<u32> {
+        let now = Millis(self.context.clock.now_ms());
+        let states = self.processor.states().iter();
+        let due =
+            states.filter(|(partition, state)| self.lanes.has(**partition) && state.is_due(now));
+        due.map(|(partition, _)| *partition).collect()
+    }
+
+    /// Fires deadlines that are due, in the transaction that says so.
+    fn fire(&mut self) -> Result<(), Crash> {
+        for partition in self.due() {
+            if self.batch_is_full() {
+                return Ok(());
+            }
+            let room = limits().deadlines_fired_max.saturating_sub(self.batch.deadlines());
+            let now = Millis(self.context.clock.now_ms());
+            let fired = self.processor.fire(partition, now, room, &mut self.batch)?;
+            if fired > 0 {
+                let topic = Topic::Disputes;
+                let offset = self.taken.get(&(topic, partition)).copied().unwrap_or(0);
+                self.batch.hold(Position { topic, partition, offset });
+            }
+        }
         Ok(())
     }
 
@@ -426,8 +451,8 @@ impl<'a> Life<'a> {
 
 #[cfg(test)]
 impl Life<'_> {
-    /// Hash of the state of each partition.
-    pub fn state_hashes(&self) -> std::collections::BTreeMap<u32, u64> {
+    /// Hashes of everything that is remembered.
+    pub fn state_hashes(&self) -> super::process::StateHashes {
         self.processor.state_hashes()
     }
 }

@@ -7,7 +7,7 @@ use super::dedupe::{Horizon, Ring, Seen};
 use super::facts::Facts;
 use super::set::{FeatureSet, Group, KINDS, Key, SectionPlan};
 use super::window::{Entry, Region};
-use crate::event::{Event, Millis};
+use crate::event::{Event, Kind, Millis};
 
 /// Subjects (payments, disputes, …) remembered per section, so that each is counted once however
 /// many steps of it arrive.
@@ -120,7 +120,8 @@ impl FeatureSet {
         if arena.is_empty() {
             return false;
         }
-        let mut left = !self.escalated.get(arena).is_empty();
+        let mut left = self.expire_escalated(arena, watermarks.newest());
+        left |= self.expire_deadlines(arena, watermarks.0[Kind::Dispute as usize]);
         for (kind, section) in self.sections.iter().enumerate() {
             let watermark = watermarks.0[kind];
             let Some(newest) = Ring(section.seen).newest(arena) else { continue };
@@ -148,16 +149,45 @@ impl FeatureSet {
         }
     }
 
-    /// Remembers an escalation of an account.
-    pub(super) fn escalated(&self, arena: &mut Arena, created_at: Millis) {
+    /// Forgets escalations that lie far back. Whether any are left.
+    fn expire_escalated(&self, arena: &mut Arena, watermark: i64) -> bool {
+        let Region { at, of } = self.escalated;
+        let oldest = watermark.saturating_sub(self.retention_ms);
+        if let [_, latest] = self.escalated.get(arena)
+            && *latest <= oldest
+        {
+            arena.clear(at, of);
+        }
+        !self.escalated.get(arena).is_empty()
+    }
+
+    /// Leaves of an account what was read back alone, or all but that. Whether anything is left.
+    pub(super) fn part(&self, arena: &mut Arena, of_read_back: bool) -> bool {
+        let Region { at, of } = self.escalated;
+        let read_back = self.escalated.get(arena).to_vec();
+        match of_read_back {
+            true => {
+                *arena = Arena::new(of);
+                arena.extend(at, of, &read_back);
+                !read_back.is_empty()
+            }
+            false => {
+                arena.clear(at, of);
+                (0..of).any(|region| !arena.get(region, of).is_empty())
+            }
+        }
+    }
+
+    /// Remembers an escalation of an account, by the time of its event.
+    pub(super) fn escalated(&self, arena: &mut Arena, event_time: Millis) {
         self.account_layout().open(arena);
         let Region { at, of } = self.escalated;
         match arena.get_mut(at, of) {
             [count, latest] => {
                 *count = count.saturating_add(1);
-                *latest = (*latest).max(created_at.0);
+                *latest = (*latest).max(event_time.0);
             }
-            _ => arena.insert(at, of, 0, [1, created_at.0]),
+            _ => arena.insert(at, of, 0, [1, event_time.0]),
         }
     }
 }

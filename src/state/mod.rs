@@ -16,6 +16,7 @@
 mod account;
 mod arena;
 mod capture;
+mod deadlines;
 mod declare;
 mod dedupe;
 mod facts;
@@ -32,6 +33,7 @@ mod window;
 
 pub use account::{Applied, Watermarks};
 pub use capture::BodyError;
+pub use deadlines::Due;
 pub use dedupe::{Horizon, Seen};
 pub use facts::Facts;
 pub use profiles::Profiles;
@@ -41,10 +43,12 @@ pub use shards::Range;
 
 use self::arena::Arena;
 use self::capture::Writer;
+use self::deadlines::Schedule;
 use self::facts::key_hash;
 use self::read::{Known, Moment};
 use self::shards::Shards;
-use crate::event::{Event, Mark, Millis};
+use crate::config::Deadlines;
+use crate::event::{Dispute, Event, Fired, Mark, Millis};
 
 /// The accounts of one partition.
 #[derive(Debug, Default)]
@@ -53,6 +57,8 @@ pub struct State {
     watermarks: Watermarks,
     /// by region of an account, since when it is kept; empty: ever since
     since: Vec<i64>,
+    /// which deadline is due next
+    schedule: Schedule,
 }
 
 impl State {
@@ -117,8 +123,39 @@ impl State {
     }
 
     /// Remembers an escalation of an account.
-    pub fn escalated(&mut self, set: &FeatureSet, key: u128, created_at: Millis) {
-        self.shards.change(key, |arena| set.escalated(arena, created_at));
+    pub fn escalated(&mut self, set: &FeatureSet, key: u128, event_time: Millis) {
+        self.shards.change(key, |arena| set.escalated(arena, event_time));
+    }
+
+    /// Watches the deadline of a dispute that was applied. `written`: when it came to its topic.
+    pub fn watch(&mut self, set: &FeatureSet, key: u128, dispute: &Dispute<'_>, written: Millis) {
+        self.shards.change(key, |arena| set.watch(arena, dispute, written));
+        self.schedule.hear(key, facts::subject_hash(&dispute.dispute_id));
+    }
+
+    /// Notes a stage of a deadline that fired in an earlier life.
+    pub fn has_fired(&mut self, fired: &Fired<'_>, deadlines: &Deadlines) {
+        self.schedule.has_fired(fired, deadlines);
+    }
+
+    /// The next stage of a deadline that is due at `now`. It is returned once.
+    pub fn fire(&mut self, set: &FeatureSet, deadlines: &Deadlines, now: Millis) -> Option<Due> {
+        if !self.schedule.is_due(now) {
+            return None;
+        }
+        let shards = &self.shards;
+        let find = |(key, subject)| deadlines::find(set, shards.get(key), subject);
+        self.schedule.fire(deadlines, now, find)
+    }
+
+    /// Whether a stage of a deadline may be due at `now`.
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.schedule.is_due(now)
+    }
+
+    /// Stages of deadlines that wait for their time.
+    pub fn scheduled(&self) -> usize {
+        self.schedule.len()
     }
 
     /// Notes that an event passed which is in the state already: time goes on by it.
@@ -163,6 +200,7 @@ impl State {
         while let Some((key, mut arena)) = reader.next()? {
             if wanted(key) {
                 set.settle(&mut arena);
+                set.open_disputes(&arena).iter().for_each(|open| self.schedule.hear(key, *open));
                 self.shards.insert(key, arena);
             }
         }
@@ -198,9 +236,14 @@ impl State {
         self.shards.bytes()
     }
 
-    /// A hash of everything that can still be read, equal for equal states however they came about.
-    pub fn hash(&self, set: &FeatureSet, horizon: Horizon) -> u64 {
-        self.shards.hash(|arena| set.expire(arena, &self.watermarks, horizon))
+    /// Hashes of everything that can still be read, equal for equal states however they came about: of
+    /// what the input says, and of what was read back of weir's own escalations.
+    pub fn hashes(&self, set: &FeatureSet, horizon: Horizon) -> [u64; 2] {
+        [false, true].map(|of_read_back| {
+            self.shards.hash(|arena| {
+                set.expire(arena, &self.watermarks, horizon) && set.part(arena, of_read_back)
+            })
+        })
     }
 }
 

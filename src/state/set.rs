@@ -288,8 +288,10 @@ pub struct FeatureSet {
     pub(super) features: Vec<Feature>,
     pub(super) kinds: [KindPlan; KINDS],
     pub(super) sections: [SectionPlan; KINDS],
-    /// count and time of escalations
+    /// count of escalations, and the newest of their events
     pub(super) escalated: Region,
+    /// open disputes, see [`super::deadlines`]
+    pub(super) deadlines: Region,
     /// by [`Key::index`]
     pub(super) layouts: [Layout; KEYS.len()],
     /// verdicts under entities, by [`Key::index`]

@@ -582,7 +582,7 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
 }
 
 /// Runs events through the state and the twin, and compares after each payment.
-fn run(events: &[(String, Happened)]) -> (u64, u64) {
+fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
     let set = set();
     let (mut state, profiles) = (State::default(), Profiles::default());
     let mut features = Features::default();
@@ -626,7 +626,7 @@ fn run(events: &[(String, Happened)]) -> (u64, u64) {
             }
         }
     }
-    (state.hash(&set, horizon), profiles.hash(&set))
+    (state.hashes(&set, horizon), profiles.hash(&set))
 }
 
 proptest! {
@@ -721,7 +721,7 @@ proptest! {
             }
         }
         apply(&mut second, &events[cut..]);
-        prop_assert_eq!(second.hash(&set, horizon), whole.hash(&set, horizon));
+        prop_assert_eq!(second.hashes(&set, horizon), whole.hashes(&set, horizon));
     }
 }
 
@@ -905,7 +905,7 @@ fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
         let facts = set.facts(&event);
         let seen =
             state.apply(&set, State::key("t/a"), &event, &facts, payload, horizon, None).seen;
-        (seen, state.hash(&set, horizon))
+        (seen, state.hashes(&set, horizon))
     };
     let (seen, before) = apply(&paid(1, T0), b"one");
     assert_eq!(seen, Seen::New);

@@ -152,6 +152,8 @@ metrics! {
         LAG_WAIT_SECONDS = "weir_lag_wait_seconds", Gauge, ["worker", "topic"], "How long the record decided about last was on its topic, where more are waiting";
         PRESSURE = "weir_pressure_steps", Gauge, [], "Steps of what is left out to keep up: 1 attributions, 2 shadows, 3 the model";
         ACCOUNTS = "weir_state_accounts", Gauge, ["worker"], "Accounts in memory";
+        DEADLINES = "weir_deadlines_scheduled", Gauge, ["worker"], "Disputes whose deadline has a stage still to come";
+        DEADLINES_FIRED = "weir_deadlines_fired_total", Counter, ["stage"], "Stages of deadlines that fired";
         STATE_BYTES = "weir_state_bytes", Gauge, ["worker"], "Memory of the accounts";
         RESTORE_SECONDS = "weir_restore_duration_seconds", Histogram, [], "From assignment to ready";
         RESTORED = "weir_restored_records_total", Counter, [], "Records applied again to restore state";

@@ -12,6 +12,7 @@ use crate::log::LogRecord;
 use crate::report::{Check, Report};
 
 use super::compare::Alike;
+use super::deadlines::Deadlines;
 use super::inputs::{Ending, Ledger, Letters};
 use super::store::{self, Stored};
 use super::{Findings, Id, Part, check_cards, rollups};
@@ -42,8 +43,9 @@ pub(super) fn read_decisions(
     ledger: &mut Ledger,
     alike: &mut Alike,
     findings: &mut Findings,
-) -> Result<Demand, Unreadable> {
+) -> Result<(Demand, Deadlines), Unreadable> {
     let mut demand = Demand::default();
+    let mut deadlines = Deadlines::default();
     findings.report.ran(Check::Decisions);
     part.each(Topic::Decisions, findings, |record, findings| {
         findings.report.checked(Check::Decisions, 1);
@@ -59,6 +61,7 @@ pub(super) fn read_decisions(
                 rollups::count_decision(&fields, &mut findings.recount);
                 keep(&mut findings.decisions, &fields, &record);
                 demand.add(&fields, &record);
+                deadlines.decided(&fields);
                 if let Some(other) = &part.case.other {
                     alike.add(other, Topic::Decisions, fields, record.offset);
                 }
@@ -66,7 +69,7 @@ pub(super) fn read_decisions(
         }
         Ok(())
     })?;
-    Ok(demand)
+    Ok((demand, deadlines))
 }
 
 fn keep(stored: &mut HashMap<Id, Stored>, fields: &Fields, record: &LogRecord) {
@@ -198,11 +201,12 @@ impl Demand {
 /// Reads the escalations of the partition and holds them against the decisions.
 pub(super) fn read_escalations(
     part: &Part<'_, '_>,
-    mut demand: Demand,
+    (mut demand, mut deadlines): (Demand, Deadlines),
     letters: &mut Letters,
     alike: &mut Alike,
     findings: &mut Findings,
 ) -> Result<(), Unreadable> {
+    deadlines.read(part, findings)?;
     findings.report.ran(Check::Escalations);
     part.each(Topic::Escalations, findings, |record, findings| {
         findings.report.checked(Check::Escalations, 1);
@@ -212,14 +216,19 @@ pub(super) fn read_escalations(
         match part.case.decode(&record) {
             Err(what) => findings.report.fail(Check::Escalations, || what),
             Ok(fields) => {
-                if let Some(fault) = escalation_fault(&fields, &record, &mut demand) {
-                    findings
-                        .report
-                        .fail(Check::Escalations, || format!("{}: {fault}", record.position()));
+                let of_deadline = deadlines.escalated(&fields, &record);
+                let is_of_deadline = of_deadline.is_some();
+                let (check, fault) = match of_deadline {
+                    Some(judged) => (Check::Deadlines, judged.err()),
+                    None => (Check::Escalations, escalation_fault(&fields, &record, &mut demand)),
+                };
+                if let Some(fault) = fault {
+                    findings.report.fail(check, || format!("{}: {fault}", record.position()));
                 }
                 check_cards(&fields, &record, &mut findings.report);
                 keep(&mut findings.escalations, &fields, &record);
-                if let Some(other) = &part.case.other {
+                // when a deadline fires is the clock's affair, not the input's
+                if let Some(other) = part.case.other.as_ref().filter(|_| !is_of_deadline) {
                     alike.add(other, Topic::Escalations, fields, record.offset);
                 }
             }
@@ -227,6 +236,7 @@ pub(super) fn read_escalations(
         Ok(())
     })?;
     demand.settle(&mut findings.report);
+    deadlines.settle(&mut findings.report);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::Load;
 use crate::event::{Position, Topic};
 use crate::snapshot::{Manifest, Series, ShardEntry, Skipped, SnapshotError, Vault, Vector};
+use crate::stage::gap::Gap;
 use crate::stage::worker::Crash;
 use crate::state::{BodyError, Range};
 
@@ -28,6 +29,13 @@ impl Loaded {
         Loaded { vectors, directory, depth, least: Vector::default() }
     }
 
+    /// Of a state that has seen all of a partition up to here.
+    pub fn at(positions: &[Position]) -> Loaded {
+        let mut vector = Vector::default();
+        positions.iter().for_each(|position| vector.set(*position));
+        Loaded { vectors: vec![vector.clone()], directory: vec![0], depth: 0, least: vector }
+    }
+
     /// Which shard an account is in.
     fn place(&self, key: u128) -> Option<usize> {
         self.directory.get(Range::leading(key, self.depth)).copied()
@@ -49,14 +57,18 @@ impl Loaded {
 /// Loads the newest snapshot of a series that can be used; `None`: there is none. Whatever is passed
 /// over is told loudly.
 ///
+/// `partitions`: of each input topic; an account's key decides by their count where it lives.
+///
 /// `between` is called between two shards, and may end it.
 ///
 /// # Errors
-/// When the place does not answer: then nobody knows what is there, and nothing older is taken. Nothing
+/// When the place does not answer: then nobody knows what is there, and nothing older is taken. Where the
+/// topics had another number of partitions when it was written. Nothing
 /// is left of what was taken in until then.
 pub fn load(
     vault: &Vault,
     series: Series,
+    partitions: u32,
     committed: &[Position],
     into: &mut dyn Load,
     between: &mut dyn FnMut() -> Result<(), Crash>,
@@ -71,6 +83,13 @@ pub fn load(
         let Some(manifest) = vault.newest_whole(series, &vector, older_than, &mut skipped)? else {
             return Ok(None);
         };
+        // entities are in one table, wherever their touches came from
+        if let Series::Partition(partition) = series
+            && manifest.partitions != partitions
+        {
+            let (then, now) = (manifest.partitions, partitions);
+            return Err(Gap::Repartitioned { partition, then, now }.into());
+        }
         match take_in(vault, &manifest, into, between) {
             Ok(loaded) => return Ok(Some(loaded)),
             Err(TakeError::Vault(error)) if !error.is_about_content() => {

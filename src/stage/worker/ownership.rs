@@ -12,9 +12,10 @@ use crate::event::{Position, Topic};
 use crate::log::faults::Step;
 use crate::log::{LogError, Reader};
 use crate::snapshot::Series;
+use crate::stage::gap::Gap;
 use crate::stage::merge::Merge;
 use crate::stage::process::Processor;
-use crate::stage::restore::{Restorer, restore, restore_profiles};
+use crate::stage::restore::{Restorer, restore, restore_fired, restore_profiles};
 use crate::telemetry::metric;
 
 /// How often a worker looks whether the profiles are there.
@@ -39,9 +40,16 @@ impl Life<'_> {
             let committed: Vec<Position> = starts.iter().filter(of).copied().collect();
             if self.kept.remove(&partition).as_ref() == Some(&committed) {
                 tracing::info!(partition, "partition came back, its state was kept");
+                if let Some(standby) = &self.context.standby {
+                    standby.owned(partition, true);
+                }
             } else {
                 self.restore(partition, &committed, &mut reader)?;
             }
+            // also where the state was kept: another owner may have fired and read nothing
+            self.with_restorer(&mut reader, |means, processor| {
+                restore_fired(means, partition, processor)
+            })?;
             let mut inputs = Vec::new();
             for (start, end) in starts.iter().zip(&ends).filter(|(start, _)| of(start)) {
                 if start.topic != Topic::Escalations {
@@ -95,11 +103,7 @@ impl Life<'_> {
             if beginning > start.offset {
                 let missing = u64::try_from(beginning - start.offset).unwrap_or(0);
                 tracing::error!(position = %start, beginning, missing, "the log does not reach back");
-                if !self.settings.accept_state_gap {
-                    let partition = start.partition;
-                    return Err(Crash::StateGap { partition, unreadable: missing });
-                }
-                self.processor.degrade("state_gap");
+                self.miss(Gap::Trimmed { needed: *start, beginning })?;
                 start.offset = beginning;
             } else if beginning > 0 {
                 tracing::info!(topic = %start.topic, partition = start.partition, beginning,
@@ -175,24 +179,54 @@ impl Life<'_> {
         reader: &mut Option<Box<dyn Reader>>,
     ) -> Result<(), Crash> {
         self.part.not_ready(format!("restoring partition {partition}"));
+        let (standby, consumer) = (self.context.standby.as_ref(), &mut self.consumer);
+        let head_start = match standby {
+            Some(standby) => {
+                let alive = || consumer.keep_alive();
+                let (stop, processor) = (&self.context.stop, &mut self.processor);
+                standby.take(partition, committed, processor, stop, alive)?
+            }
+            None => None,
+        };
+        let is_warm = head_start.is_some();
         let restored = self.with_restorer(reader, |means, processor| {
-            restore(means, partition, committed, processor)
-        })?;
+            restore(means, partition, committed, processor, head_start)
+        });
+        let restored = match restored {
+            Err(Crash::StateGap(gap @ Gap::Repartitioned { .. })) => {
+                self.miss(gap)?;
+                tracing::error!(partition, "its snapshots are passed over, the log alone is read");
+                self.with_restorer(reader, |means, processor| {
+                    means.vault = None;
+                    restore(means, partition, committed, processor, None)
+                })?
+            }
+            restored => restored?,
+        };
         tracing::info!(
             partition,
             applied = restored.applied,
             skipped = restored.skipped,
             unreadable = restored.unreadable,
+            is_warm,
             "partition restored"
         );
         counter!(metric::RESTORED).increment(restored.applied);
-        if restored.unreadable > 0 {
-            if !self.settings.accept_state_gap {
-                let unreadable = restored.unreadable;
-                return Err(Crash::StateGap { partition, unreadable });
-            }
-            self.processor.degrade("state_gap");
+        if let Some((needed, beginning)) = restored.trimmed {
+            self.miss(Gap::Trimmed { needed, beginning })?;
         }
+        if restored.unreadable > 0 {
+            self.miss(Gap::Unreadable { partition, records: restored.unreadable })?;
+        }
+        Ok(())
+    }
+
+    /// Something is missing from the state: the end, or what every decision says from now on.
+    fn miss(&mut self, gap: Gap) -> Result<(), Crash> {
+        if !self.settings.accept_state_gap {
+            return Err(gap.into());
+        }
+        self.processor.degrade("state_gap");
         Ok(())
     }
 
@@ -210,6 +244,9 @@ impl Life<'_> {
                 recorder.revoked(Series::Partition(partition))?;
             }
             self.reporter.revoked(partition);
+            if let Some(standby) = &self.context.standby {
+                standby.owned(partition, false);
+            }
             let positions: Vec<Position> = Topic::READ
                 .iter()
                 .filter_map(|topic| {
@@ -230,6 +267,13 @@ impl Life<'_> {
             self.part.not_ready("no partitions assigned");
         }
         Ok(())
+    }
+
+    /// Somebody else may follow what this life had.
+    pub fn leave(&self) {
+        if let Some(standby) = &self.context.standby {
+            self.taken.keys().for_each(|(_, partition)| standby.owned(*partition, false));
+        }
     }
 
     /// The partitions went before what was taken of them was committed: it is taken again by

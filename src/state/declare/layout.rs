@@ -14,7 +14,6 @@ use crate::event::Kind;
 use crate::expr::Program;
 use crate::state::account::SUBJECT_WORDS_MAX;
 use crate::state::arena::WORDS_MAX;
-use crate::state::dedupe;
 use crate::state::labels::Labels;
 use crate::state::running::Running;
 use crate::state::set::{
@@ -23,6 +22,7 @@ use crate::state::set::{
 };
 use crate::state::tally::Tally;
 use crate::state::window::{Entry, Grid, Region, Ring};
+use crate::state::{deadlines, dedupe};
 
 impl Loader<'_> {
     /// Gives everything its region.
@@ -55,7 +55,8 @@ impl Loader<'_> {
                 labels: None,
             });
         }
-        let escalated = region(&mut layouts[account], "escalated", 2);
+        let escalated = region(&mut layouts[account], "escalations", 2);
+        let deadlines = region(&mut layouts[account], "open disputes", deadlines::WORDS_MAX);
         if self.labels[account] {
             for kind in [Kind::Dispute, Kind::Label] {
                 let at = region(
@@ -122,6 +123,7 @@ impl Loader<'_> {
             kinds,
             sections: [sections[0], sections[1], sections[2], sections[3], sections[4]],
             escalated,
+            deadlines,
             layouts,
             entity_labels,
             entity_newest,
@@ -147,6 +149,7 @@ impl FeatureSet {
             }
         }
         self.escalated.of = account;
+        self.deadlines.of = account;
         for (i, count) in counts.iter().copied().enumerate() {
             self.entity_newest[i].of = count;
             if let Some(labels) = &mut self.entity_labels[i] {
