@@ -143,6 +143,11 @@ fn over_long(fields: &Fields) -> bool {
     over
 }
 
+/// Age is told in steps of 16.384 s.
+fn step(time_ms: i64) -> i64 {
+    time_ms >> 14
+}
+
 /// How duplicates are told, as the topology declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon {
@@ -208,7 +213,8 @@ impl Rings {
         let event_id = xxh3_128(event.event_id.as_bytes());
         let counts = |entry: &&Entry| {
             entry.event_id == event_id
-                && latest.saturating_sub(entry.event_time) <= self.horizon.age_max_ms
+                && step(latest) - step(entry.event_time)
+                    <= step(self.horizon.age_max_ms + (1 << 14) - 1)
         };
         match ring.entries.iter().rev().find(counts) {
             None => Seen::Never,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::snapshots::{Captured, Load, Loaded, Table};
 use crate::codec::{
-    Contract, DecodeError, Decoder, EncodeError, Encoder, OwnError, Refusal, RegistryError,
-    TouchEncoder, decode_own,
+    Contract, DecodeError, Decoded, Decoder, EncodeError, Encoder, OwnError, Refusal,
+    RegistryError, TouchEncoder, decode_own,
 };
 use crate::config::Deadlines;
 use crate::event::{
@@ -20,7 +20,9 @@ use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
 use crate::score::{Case, Engine};
 use crate::snapshot::Series;
-use crate::state::{BodyError, FeatureSet, Features, Horizon, Profiles, Range, Seen, State};
+use crate::state::{
+    BodyError, Facts, FeatureSet, Features, Found, Horizon, Profiles, Range, Seen, State,
+};
 
 /// Why a record could not be processed; all of it ends the worker's life.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,30 @@ pub enum Fate {
     Duplicate,
     /// it is a dead letter
     Refused,
+}
+
+/// A record that is about to be processed.
+#[derive(Debug)]
+pub enum Prepared<'r> {
+    /// it is an event
+    Ready(Box<Ready<'r>>),
+    /// it is none
+    Refused(Refusal),
+    /// it panicked in an earlier life
+    Poisoned,
+    /// it panics in this one
+    Panicked,
+    /// its schema cannot be had now
+    Unavailable(RegistryError),
+}
+
+/// An event with what the features need to know of it.
+#[derive(Debug)]
+pub struct Ready<'r> {
+    decoded: Decoded<'r>,
+    facts: Facts,
+    account: u128,
+    partition: u32,
 }
 
 /// Turns records into outputs. Owns the state of the worker's partitions.
@@ -332,50 +358,89 @@ impl Processor {
         Ok(count)
     }
 
-    /// Processes a record into the batch. `poisoned`: it panicked in an earlier life.
+    /// Decodes several records, and has what they will change fetched into the cache: of each account or
+    /// entity the memory is waited for three times over, and of many at once no longer than of one.
+    /// `is_poisoned`: which panicked in an earlier life.
+    pub fn prepare<'r>(
+        &self,
+        records: impl Iterator<Item = &'r Record>,
+        is_poisoned: impl Fn(Position) -> bool,
+    ) -> Vec<Prepared<'r>> {
+        let prepare = |record: &'r Record| match is_poisoned(record.position) {
+            true => Prepared::Poisoned,
+            false => catch_unwind(AssertUnwindSafe(|| self.prepare_one(record)))
+                .unwrap_or(Prepared::Panicked),
+        };
+        let prepared: Vec<Prepared<'r>> = records.map(prepare).collect();
+        let ready = || {
+            prepared.iter().filter_map(|prepared| match prepared {
+                Prepared::Ready(ready) => Some(ready.as_ref()),
+                _ => None,
+            })
+        };
+        let find = |ready: &Ready<'_>| Some(self.states.get(&ready.partition)?.find(ready.account));
+        let found: Vec<Found<'_>> = ready().filter_map(find).collect();
+        found.into_iter().for_each(Found::fetch);
+        ready().for_each(|ready| self.profiles.fetch(&ready.facts));
+        prepared
+    }
+
+    fn prepare_one<'r>(&self, record: &'r Record) -> Prepared<'r> {
+        match self.decoder.decode(record) {
+            Ok(decoded) => {
+                let facts = self.set.facts(&decoded.event);
+                let (account, partition) = (State::key(key(record)), record.position.partition);
+                Prepared::Ready(Box::new(Ready { decoded, facts, account, partition }))
+            }
+            Err(DecodeError::Refused(refusal)) => Prepared::Refused(refusal),
+            Err(DecodeError::Unavailable(error)) => Prepared::Unavailable(error),
+        }
+    }
+
+    /// Processes a record into the batch.
     ///
     /// # Errors
     /// See [`ProcessError`]; batch and state are then of no more use.
     pub fn process(
         &mut self,
         record: &Record,
-        poisoned: bool,
+        prepared: Prepared<'_>,
         now: Millis,
         batch: &mut Batch,
     ) -> Result<Fate, ProcessError> {
         batch.take(record);
-        if poisoned {
-            self.refuse(record, &panicked(record.position), now, batch)?;
-            return Ok(Fate::Refused);
-        }
-        catch_unwind(AssertUnwindSafe(|| self.try_process(record, now, batch)))
-            .unwrap_or(Err(ProcessError::Panicked(record.position)))
+        let refusal = match prepared {
+            Prepared::Ready(ready) => {
+                return catch_unwind(AssertUnwindSafe(|| self.take(record, &ready, now, batch)))
+                    .unwrap_or(Err(ProcessError::Panicked(record.position)));
+            }
+            Prepared::Refused(refusal) => refusal,
+            Prepared::Poisoned => panicked(record.position),
+            Prepared::Panicked => return Err(ProcessError::Panicked(record.position)),
+            Prepared::Unavailable(error) => return Err(error.into()),
+        };
+        self.refuse(record, &refusal, now, batch)?;
+        Ok(Fate::Refused)
     }
 
-    fn try_process(
+    fn take(
         &mut self,
         record: &Record,
+        ready: &Ready<'_>,
         now: Millis,
         batch: &mut Batch,
     ) -> Result<Fate, ProcessError> {
-        let decoded = match self.decoder.decode(record) {
-            Ok(decoded) => decoded,
-            Err(DecodeError::Refused(refusal)) => {
-                self.refuse(record, &refusal, now, batch)?;
-                return Ok(Fate::Refused);
-            }
-            Err(DecodeError::Unavailable(error)) => return Err(error.into()),
-        };
-        let (event, partition) = (&decoded.event, record.position.partition);
+        let Ready { decoded, facts, account, partition } = ready;
+        let (event, account, partition) = (&decoded.event, *account, *partition);
         self.faults.pass_at(Step::Apply, record.position)?;
-        let (set, facts) = (&self.set, self.set.facts(event));
+        let set = &self.set;
         let state = self.states.entry(partition).or_default();
         let before = Some((&mut self.features, self.profiles.as_ref()));
-        let (account, payload) = (State::key(key(record)), record.payload());
-        let applied = state.apply(set, account, event, &facts, payload, self.horizon, before);
+        let payload = record.payload();
+        let applied = state.apply(set, account, event, facts, payload, self.horizon, before);
         match applied.seen {
             Seen::New => {
-                set.marks(&facts, applied, &mut self.marks);
+                set.marks(facts, applied, &mut self.marks);
                 if let Some(touch) = TouchEvent::of(event, key(record), &self.marks) {
                     batch.touched(&mut self.touches, partition, &touch)?;
                     if self.inline {
@@ -388,7 +453,7 @@ impl Processor {
                 if event.kind() == Kind::Label {
                     return Ok(Fate::Labelled);
                 }
-                state.read(set, account, &facts, &mut self.features, &self.profiles);
+                state.read(set, account, facts, &mut self.features, &self.profiles);
                 self.decide(record, event, decoded.schema_id, now, batch)?;
                 Ok(Fate::Decided)
             }

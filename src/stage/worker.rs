@@ -33,6 +33,8 @@ use crate::telemetry::{Part, Stop};
 
 /// Records processed between two looks at the clock.
 const STRIDE: usize = 128;
+/// Records whose accounts are fetched from memory together.
+const GROUP: usize = 16;
 /// How often a worker without partitions asks whether others are at the end.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// How long the committer is waited for where a batch is due and nothing else is to be done.
@@ -291,18 +293,23 @@ impl<'a> Life<'a> {
         let instant = Instant::now();
         self.processor.leave_out(self.context.pressure.left_out());
         self.starved = false;
-        for _ in 0..STRIDE {
-            if self.batch_is_full() {
+        for _ in 0..STRIDE / GROUP {
+            if self.starved || self.batch_is_full() {
                 break;
             }
-            let Some((time, record)) = self.lanes.next(instant) else {
-                self.starved = true;
-                break;
-            };
-            let poisoned = self.panicked.contains(&record.position);
-            let fate = self.processor.process(&record, poisoned, now, &mut self.batch)?;
-            self.gauge.count(record.position, fate == Fate::Refused)?;
-            self.reporter.took(&record, time);
+            let room = self.settings.batch_records_max - self.batch.taken;
+            let lanes = &mut self.lanes;
+            let group: Vec<(Millis, Record)> =
+                std::iter::from_fn(|| lanes.next(instant)).take(GROUP.min(room)).collect();
+            self.starved = group.len() < GROUP.min(room);
+            let records = group.iter().map(|(_, record)| record);
+            let panicked = self.panicked;
+            let prepared = self.processor.prepare(records, |at| panicked.contains(&at));
+            for ((time, record), prepared) in group.iter().zip(prepared) {
+                let fate = self.processor.process(record, prepared, now, &mut self.batch)?;
+                self.gauge.count(record.position, fate == Fate::Refused)?;
+                self.reporter.took(record, *time);
+            }
         }
         self.lanes.rotate();
         Ok(())

@@ -12,8 +12,11 @@ use crate::event::{Event, Kind, Millis};
 /// Subjects (payments, disputes, …) remembered per section, so that each is counted once however
 /// many steps of it arrive.
 const SUBJECTS_MAX: usize = 64;
-/// Words of the region that remembers them: the place of the oldest, then hash and mask of each.
+/// Words of the region that remembers them: the place of the oldest, then hash and mask of each, in one
+/// word where the mask fits beside 48 bits of the hash.
 pub(super) const SUBJECT_WORDS_MAX: usize = 1 + 2 * SUBJECTS_MAX;
+const MASK_BITS: u32 = 16;
+const MASK: u64 = (1 << MASK_BITS) - 1;
 
 /// The newest event time of each kind, of one partition of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,7 @@ impl FeatureSet {
         let wanted = facts.matched & once;
         let before = match wanted {
             0 => 0,
+            wanted if once <= MASK => mark_packed(arena, subjects, facts.subject, wanted),
             wanted => mark_subject(arena, subjects, facts.subject, wanted),
         };
         facts.matched & !(before & once)
@@ -190,6 +194,33 @@ impl FeatureSet {
             _ => arena.insert(at, of, 0, [1, event_time.0]),
         }
     }
+}
+
+/// The same as [`mark_subject`], of masks that are short.
+fn mark_packed(arena: &mut Arena, region: Region, subject: i64, groups: u64) -> u64 {
+    let Region { at, of } = region;
+    let length = region.get(arena).len();
+    let id = subject.cast_unsigned() & !MASK;
+    let entry = (id | groups).cast_signed();
+    if length == 0 {
+        arena.insert(at, of, 0, [0, entry]);
+        return 0;
+    }
+    let words = arena.get_mut(at, of);
+    let is_it = |word: &&mut i64| word.cast_unsigned() & !MASK == id;
+    if let Some(known) = words[1..].iter_mut().rev().find(is_it) {
+        let before = known.cast_unsigned() & MASK;
+        *known |= groups.cast_signed();
+        return before;
+    }
+    if length - 1 < SUBJECTS_MAX {
+        arena.insert(at, of, length, [entry]);
+        return 0;
+    }
+    let oldest = words[0] as usize % SUBJECTS_MAX;
+    words[1 + oldest] = entry;
+    words[0] = (words[0] + 1) % SUBJECTS_MAX as i64;
+    0
 }
 
 /// Notes that a subject counted in these groups, and returns those it had counted in before.

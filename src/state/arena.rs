@@ -13,6 +13,11 @@ use xxhash_rust::xxh3::Xxh3;
 pub(super) const WORDS_MAX: usize = u16::MAX as usize;
 /// Ends of regions in one word of the directory.
 const ENDS: usize = 4;
+/// Words of a line of the cache.
+const LINE: usize = 8;
+/// Words of an arena that are fetched at its beginning and at its end.
+const HEAD_WORDS: usize = 320;
+const TAIL_WORDS: usize = 64;
 /// A one in each of its lanes.
 const ONES: u64 = 0x0001_0001_0001_0001;
 
@@ -63,11 +68,13 @@ impl Arena {
         &self.words
     }
 
+    #[inline]
     fn end(&self, region: usize) -> usize {
         let lanes = self.words[region / ENDS].cast_unsigned();
         ((lanes >> ((region % ENDS) * 16)) & 0xffff) as usize
     }
 
+    #[inline]
     fn range(&self, region: usize, regions: usize) -> std::ops::Range<usize> {
         let start = match region {
             0 => 0,
@@ -78,6 +85,7 @@ impl Arena {
     }
 
     /// A region's words.
+    #[inline]
     pub(super) fn get(&self, region: usize, regions: usize) -> &[i64] {
         match self.words.is_empty() {
             true => &[],
@@ -86,6 +94,7 @@ impl Arena {
     }
 
     /// A region's words, to change them in place.
+    #[inline]
     pub(super) fn get_mut(&mut self, region: usize, regions: usize) -> &mut [i64] {
         let range = self.range(region, regions);
         &mut self.words[range]
@@ -159,6 +168,18 @@ impl Arena {
         let lanes = word.cast_unsigned();
         let end = (lanes >> shift).wrapping_add(by) & 0xffff;
         *word = (lanes & !(0xffff << shift) | end << shift).cast_signed();
+    }
+
+    /// Has all of it fetched into the cache. Its lines are independent of each other, so that the memory
+    /// brings many at once; whoever walks through them one after another waits for each.
+    pub(super) fn fetch(&self) {
+        // of a large one the beginning, where most regions are, and the newest entries at its end
+        let (head, tail) = match self.words.len() > HEAD_WORDS + TAIL_WORDS {
+            true => (&self.words[..HEAD_WORDS], &self.words[self.words.len() - TAIL_WORDS..]),
+            false => (self.words.as_slice(), &[][..]),
+        };
+        let lines = head.iter().step_by(LINE).chain(tail.iter().step_by(LINE));
+        std::hint::black_box(lines.fold(0, |all, word| all ^ word));
     }
 
     /// Bytes on the heap.

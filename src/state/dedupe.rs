@@ -9,7 +9,8 @@ use crate::event::Millis;
 pub struct Horizon {
     /// accepted events remembered per account and topic
     pub ids: usize,
-    /// how much older than the newest accepted event an entry may be, in milliseconds
+    /// how much older than the newest accepted event an entry may be, in milliseconds; compared in steps
+    /// of 16.384 s
     pub age_ms: i64,
 }
 
@@ -30,13 +31,31 @@ pub enum Seen {
     Conflict,
 }
 
-/// A region with the newest time accepted, the place of the oldest entry, and the entries: id, hash of
-/// the payload, time. Entries are in order of arrival, oldest first from that place.
+/// A region with the newest time accepted, the place of the oldest entry, and the entries: hash of the id;
+/// 40 bits of the payload's hash and 24 of the time in steps. Entries are in order of arrival, oldest first
+/// from that place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring(pub(super) Region);
 
 const HEAD: usize = 2;
-const ENTRY: usize = 3;
+const ENTRY: usize = 2;
+/// Bits of a time that do not count: age is told in steps of 16.384 s, 2^24 of which are eight years.
+const STEP_BITS: u32 = 14;
+const TIME_BITS: u32 = 24;
+const TIME: u64 = (1 << TIME_BITS) - 1;
+
+/// Steps since the beginning of time, as far as an entry has room for them.
+fn steps(time_ms: i64) -> u64 {
+    (time_ms >> STEP_BITS).cast_unsigned() & TIME
+}
+
+fn packed(payload: i64, time_ms: i64) -> i64 {
+    (payload.cast_unsigned() << TIME_BITS | steps(time_ms)).cast_signed()
+}
+
+fn is_same_payload(entry: i64, payload: i64) -> bool {
+    entry.cast_unsigned() >> TIME_BITS == payload.cast_unsigned() << TIME_BITS >> TIME_BITS
+}
 
 /// Words that a ring of so many ids has at most.
 pub(super) fn words_max(ids: usize) -> usize {
@@ -57,12 +76,14 @@ impl Ring {
         let entries = entries.as_chunks::<ENTRY>().0;
         let (younger, older) = entries.split_at((*next as usize).min(entries.len()));
         // newest first: of several entries with this id the last accepted one counts
-        let found = younger.iter().rev().chain(older.iter().rev()).find(|[known, _, time]| {
-            *known == id && newest.saturating_sub(*time) <= horizon.age_ms
-        });
+        let most = (horizon.age_ms + (1 << STEP_BITS) - 1) >> STEP_BITS;
+        let (now, most) = (steps(*newest), most.cast_unsigned());
+        let is_young = |entry: i64| now.wrapping_sub(entry.cast_unsigned()) & TIME <= most;
+        let found = younger.iter().rev().chain(older.iter().rev());
+        let found = found.into_iter().find(|[known, entry]| *known == id && is_young(*entry));
         match found {
             None => Seen::New,
-            Some([_, known, _]) if *known == payload => Seen::Duplicate,
+            Some([_, known]) if is_same_payload(*known, payload) => Seen::Duplicate,
             Some(_) => Seen::Conflict,
         }
     }
@@ -92,10 +113,10 @@ impl Ring {
         horizon: Horizon,
     ) {
         let Region { at, of } = self.0;
-        let entry = [id, payload, time.0];
+        let entry = [id, packed(payload, time.0)];
         let length = self.0.get(arena).len();
         if length == 0 {
-            arena.insert(at, of, 0, [time.0, 0, id, payload, time.0]);
+            arena.insert(at, of, 0, [time.0, 0, entry[0], entry[1]]);
             return;
         }
         let ids = (length - HEAD) / ENTRY;
@@ -116,14 +137,15 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const HORIZON: Horizon = Horizon { ids: 3, age_ms: 100 };
+    const STEP_MS: i64 = 1 << STEP_BITS;
+    const HORIZON: Horizon = Horizon { ids: 3, age_ms: 100 * STEP_MS };
 
     const RING: Ring = Ring(Region { at: 0, of: 1 });
 
     fn see(arena: &mut Arena, id: i64, payload: i64, time: i64) -> Seen {
         let seen = RING.look_up(arena, id, payload, HORIZON);
         if seen == Seen::New {
-            RING.accept(arena, id, payload, Millis(time), HORIZON);
+            RING.accept(arena, id, payload, Millis(time * STEP_MS), HORIZON);
         }
         seen
     }
@@ -136,7 +158,7 @@ mod tests {
         fn see(&mut self, id: i64, payload: i64, time: i64) -> Seen {
             let newest = self.0.iter().map(|entry| entry.2).max();
             let last = self.0.iter().rev().take(HORIZON.ids).find(|entry| {
-                entry.0 == id && newest.is_some_and(|newest| newest - entry.2 <= HORIZON.age_ms)
+                entry.0 == id && newest.is_some_and(|newest| newest - entry.2 <= 100)
             });
             match last {
                 Some(entry) if entry.1 == payload => Seen::Duplicate,
@@ -169,9 +191,9 @@ mod tests {
         assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate);
         assert_eq!(see(&mut ring, 1, 2, 0), Seen::Conflict);
         assert_eq!(see(&mut ring, 2, 1, 100), Seen::New);
-        assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate, "100 ms old: at the edge");
+        assert_eq!(see(&mut ring, 1, 1, 0), Seen::Duplicate, "100 steps old: at the edge");
         assert_eq!(see(&mut ring, 3, 1, 101), Seen::New);
-        assert_eq!(see(&mut ring, 1, 1, 0), Seen::New, "101 ms old: beyond");
+        assert_eq!(see(&mut ring, 1, 1, 0), Seen::New, "101 steps old: beyond");
         for id in 4..7 {
             assert_eq!(see(&mut ring, id, 1, 101), Seen::New);
         }

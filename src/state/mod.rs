@@ -62,6 +62,12 @@ pub struct State {
 }
 
 impl State {
+    /// Finds an account, of which an event is about to be applied, and has it fetched into the cache: in
+    /// two steps, so that of several accounts each step may go on at once.
+    pub fn find(&self, key: u128) -> Found<'_> {
+        Found(self.shards.get(key))
+    }
+
     /// Reads what is known before an event, applies it, and says whether it was new. `key` is
     /// [`State::key`] of its account. Once its touch is applied too, [`State::read`] has the rest.
     #[allow(clippy::too_many_arguments, reason = "each is a thing of its own, and named")]
@@ -244,6 +250,17 @@ impl State {
                 set.expire(arena, &self.watermarks, horizon) && set.part(arena, of_read_back)
             })
         })
+    }
+}
+
+/// An account that was found, not yet in the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a>(&'a Arena);
+
+impl Found<'_> {
+    /// Has it fetched.
+    pub fn fetch(self) {
+        self.0.fetch();
     }
 }
 

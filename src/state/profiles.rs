@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use super::account::Watermarks;
 use super::arena::{Arena, hash_of};
 use super::capture::{self, BodyError, Writer};
-use super::facts::{KeyHasher, entity_hash, payment_hash};
+use super::facts::{Facts, KeyHasher, entity_hash, payment_hash};
 use super::read::Known;
 use super::set::{FeatureSet, KEYS, Key};
 use super::shards::Range;
@@ -100,6 +100,15 @@ impl Profiles {
         match part.entities.get(&id) {
             Some((_, arena)) => look(arena, known),
             None => look(&Arena::EMPTY, known),
+        }
+    }
+
+    /// Has the entities fetched into the cache that an event names.
+    pub fn fetch(&self, facts: &Facts) {
+        for id in facts.entities.iter().flatten() {
+            if let Some((_, arena)) = self.part(*id).entities.get(id) {
+                arena.fetch();
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use super::account::Watermarks;
 use super::arena::Arena;
 use super::facts::Facts;
+use super::labels::Labels;
 use super::profiles::Profiles;
 use super::set::{
     Feature, FeatureSet, FeatureType, Field, GroupRef, Key, Op, Place, Reads, SectionPlan, Stat,
@@ -154,12 +155,13 @@ impl Features {
                 (!self.texts.is_empty()).then(|| Value::int(self.texts.len()))
             }
             Op::LabelRate { group, window } => {
-                let (mut all, mut fraud) = (0_u32, 0_u32);
-                for entry in view.entries(group, window)? {
-                    all += 1;
-                    fraud += u32::from(view.is_fraud(entry.subject));
-                }
-                (all > 0).then(|| Value::Float(f64::from(fraud) / f64::from(all)))
+                let entries = view.entries(group, window)?;
+                let all = entries.len();
+                let fraud = match view.has_labels() {
+                    true => entries.filter(|entry| view.is_fraud(entry.subject)).count(),
+                    false => 0,
+                };
+                (all > 0).then(|| Value::Float(fraud as f64 / all as f64))
             }
             Op::NewestLabel { group, window } => {
                 let newest = view.entries(group, window)?.next_back()?;
@@ -204,7 +206,7 @@ impl Features {
         if let Some(total) = self.totals[number] {
             return total;
         }
-        let TotalPlan { group: reference, place, window } = view.set.totals[number];
+        let TotalPlan { group: reference, place, window, wants } = view.set.totals[number];
         let group = view.set.group(reference);
         let total = match (place, group.ring) {
             (Place::Grid(grid), _) => {
@@ -212,7 +214,7 @@ impl Features {
                 grid.total(view.arena, view.span(reference, window, grid.retention_ms))
             }
             (Place::Ring, Some(ring)) => {
-                ring.total(view.arena, view.span(reference, window, ring.retention_ms))
+                ring.total(view.arena, view.span(reference, window, ring.retention_ms), wants)
             }
             (Place::Ring, None) => Total::NOTHING,
         };
@@ -233,7 +235,7 @@ impl<'a> View<'a> {
         &self,
         group: GroupRef,
         window: Window,
-    ) -> Option<impl DoubleEndedIterator<Item = Entry> + use<'a>> {
+    ) -> Option<impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + use<'a>> {
         let ring = self.set.group(group).ring?;
         Some(ring.entries(self.arena, self.span(group, window, ring.retention_ms)))
     }
@@ -250,6 +252,17 @@ impl<'a> View<'a> {
             _ => self.watermarks.newest(),
         };
         newest.is_some_and(|newest| newest <= watermark.saturating_sub(self.set.retention_ms))
+    }
+
+    /// Whether anything at all has been said of payments here.
+    fn has_labels(&self) -> bool {
+        let is_there = |labels: Labels| !labels.region.get(self.arena).is_empty();
+        match self.key {
+            Key::Account => {
+                self.set.sections.iter().filter_map(|section| section.labels).any(is_there)
+            }
+            key => self.set.entity_labels[key.index()].is_some_and(is_there),
+        }
     }
 
     /// Whether a payment is known to be fraud by now: the newest verdict counts.

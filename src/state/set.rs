@@ -17,7 +17,7 @@ use super::arena::Arena;
 use super::labels::Labels;
 use super::running::Running;
 use super::tally::Tally;
-use super::window::{Grid, Region, Ring};
+use super::window::{Grid, Region, Ring, Wants};
 use crate::event::{Entity, Kind};
 use crate::expr::{Program, Type};
 
@@ -164,6 +164,8 @@ pub(super) struct TotalPlan {
     pub(super) group: GroupRef,
     pub(super) place: Place,
     pub(super) window: Window,
+    /// the most that any feature reads of it
+    pub(super) wants: Wants,
 }
 
 /// Something of a total.
@@ -237,6 +239,17 @@ pub(super) enum Op {
         group: GroupRef,
         running: usize,
     },
+}
+
+impl Stat {
+    /// How much of a total it takes.
+    pub(super) fn wants(self) -> Wants {
+        match self {
+            Stat::Count => Wants::Count,
+            Stat::Sum | Stat::Mean => Wants::Sum,
+            Stat::Min | Stat::Max | Stat::StdDev => Wants::All,
+        }
+    }
 }
 
 impl Op {

@@ -50,6 +50,14 @@ pub(super) struct Total {
     pub(super) max: i64,
 }
 
+/// How much of a total is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wants {
+    Count,
+    Sum,
+    All,
+}
+
 impl Total {
     pub(super) const NOTHING: Total =
         Total { count: 0, sum: 0, squares: 0, min: i64::MAX, max: i64::MIN };
@@ -85,40 +93,49 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn add(&self, arena: &mut Arena, entry: Entry, watermark: i64) {
-        self.expire(arena, watermark);
-        let Region { at, of } = self.region;
-        if entry.time <= watermark.saturating_sub(self.retention_ms) {
-            return;
-        }
-        let words = self.region.get(arena);
-        let place = partition(words, Entry::WORDS, |words| Entry::of(words) < entry);
-        if words.len() / Entry::WORDS >= self.entries_max {
-            if place == 0 {
-                return;
-            }
-            // the oldest goes, everything up to the place moves down: nothing grows
-            let words = arena.get_mut(at, of);
-            let place = place * Entry::WORDS;
-            words.copy_within(Entry::WORDS..place, 0);
-            words[place - Entry::WORDS..place].copy_from_slice(&[
-                entry.time,
-                entry.subject,
-                entry.value,
-            ]);
-            return;
-        }
-        let words = [entry.time, entry.subject, entry.value];
-        arena.insert(at, of, place * Entry::WORDS, words);
+    /// Words that so many entries have at most, those included that nobody sees any more.
+    pub(super) fn words_max(entries_max: usize) -> usize {
+        (entries_max + slack(entries_max) + 1) * Entry::WORDS
     }
 
+    pub(super) fn add(&self, arena: &mut Arena, entry: Entry, watermark: i64) {
+        let Region { at, of } = self.region;
+        let oldest = watermark.saturating_sub(self.retention_ms);
+        if entry.time <= oldest {
+            return;
+        }
+        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
+        // almost always the last one
+        let place = match entries.last() {
+            Some(newest) if Entry::of(newest) > entry => {
+                entries.partition_point(|words| Entry::of(words) < entry)
+            }
+            _ => entries.len(),
+        };
+        if entries.len() >= self.entries_max && place <= entries.len() - self.entries_max {
+            return;
+        }
+        // what nobody sees any more goes by the dozen: all that follows has to move for it
+        let is_full = entries.len() >= self.entries_max + slack(self.entries_max);
+        let is_old = entries.get(slack(entries.len())).is_some_and(|words| words[0] <= oldest);
+        arena.insert(at, of, place * Entry::WORDS, [entry.time, entry.subject, entry.value]);
+        if is_full || is_old {
+            self.expire(arena, watermark);
+        }
+    }
+
+    /// Takes out what nobody sees any more.
     pub(super) fn expire(&self, arena: &mut Arena, watermark: i64) {
         let oldest = watermark.saturating_sub(self.retention_ms);
-        let words = self.region.get(arena);
-        if words.first().is_some_and(|time| *time <= oldest) {
-            let gone = partition(words, Entry::WORDS, |words| words[0] <= oldest);
-            arena.remove(self.region.at, self.region.of, 0..gone * Entry::WORDS);
-        }
+        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
+        let surplus = entries.len().saturating_sub(self.entries_max);
+        let gone = match entries.get(surplus) {
+            Some(words) if words[0] <= oldest => {
+                entries.partition_point(|words| words[0] <= oldest)
+            }
+            _ => surplus,
+        };
+        arena.remove(self.region.at, self.region.of, 0..gone * Entry::WORDS);
     }
 
     /// The entries within a span, oldest first.
@@ -126,29 +143,108 @@ impl Ring {
         self,
         arena: &Arena,
         span: Span,
-    ) -> impl DoubleEndedIterator<Item = Entry> + '_ {
-        let words = self.region.get(arena);
-        let from = partition(words, Entry::WORDS, |words| words[0] <= span.after);
-        let to = partition(words, Entry::WORDS, |words| words[0] <= span.until).max(from);
-        words[from * Entry::WORDS..to * Entry::WORDS].chunks_exact(Entry::WORDS).map(Entry::of)
+    ) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
+        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
+        let entries = &entries[entries.len().saturating_sub(self.entries_max)..];
+        let from = up_to(entries, span.after);
+        let to = up_to(entries, span.until).max(from);
+        entries[from..to].iter().map(|entry| Entry::of(entry))
     }
 
-    pub(super) fn total(self, arena: &Arena, span: Span) -> Total {
-        let mut total = Total::NOTHING;
-        self.entries(arena, span).for_each(|entry| total.add(entry.value));
+    /// What a window holds, as far as somebody wants to know.
+    pub(super) fn total(self, arena: &Arena, span: Span, wants: Wants) -> Total {
+        let entries = self.entries(arena, span);
+        let mut total = Total { count: entries.len() as i64, ..Total::NOTHING };
+        match wants {
+            Wants::Count => {}
+            Wants::Sum => {
+                total.sum = entries.fold(0, |sum, entry| sum.wrapping_add(entry.value));
+            }
+            Wants::All => {
+                total.count = 0;
+                entries.for_each(|entry| total.add(entry.value));
+            }
+        }
         total
     }
+}
+
+/// Entries or buckets that nobody sees any more and that may be left for a while.
+fn slack(of: usize) -> usize {
+    (of / 8).clamp(4, 32)
+}
+
+/// How many entries, which are in order of time, are of `time` or before. Searches from where that time
+/// would stand if they were evenly spaced: far fewer cache lines than halving touches.
+fn up_to(entries: &[[i64; Entry::WORDS]], time: i64) -> usize {
+    let ([first, ..], [.., last]) = (entries, entries) else { return 0 };
+    if first[0] > time {
+        return 0;
+    }
+    if last[0] <= time {
+        return entries.len();
+    }
+    // the first is of `time` or before, the last is not
+    let (length, passed) = (last[0].abs_diff(first[0]), time.abs_diff(first[0]));
+    let guess = (passed as f64 / length as f64 * (entries.len() - 1) as f64) as usize;
+    let guess = guess.min(entries.len() - 1);
+    let mut step = 1;
+    let (mut low, mut high) = match entries[guess][0] <= time {
+        true => (guess, guess + 1),
+        false => (guess.saturating_sub(1), guess),
+    };
+    while entries[low][0] > time {
+        step *= 2;
+        (low, high) = (low.saturating_sub(step), low);
+    }
+    while entries.get(high).is_some_and(|entry| entry[0] <= time) {
+        step *= 2;
+        (low, high) = (high, (high + step).min(entries.len() - 1));
+    }
+    low + entries[low..high].partition_point(|entry| entry[0] <= time)
 }
 
 /// Bits of a bucket's first word that count; the number of the bucket stands above them.
 const COUNT_BITS: u32 = 28;
 const COUNT_MAX: i64 = (1 << COUNT_BITS) - 1;
 
+/// The length of a bucket, with what divides by it: buckets are told by their number far more often than
+/// the processor's own division allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bucket {
+    pub(super) ms: i64,
+    /// 2^84 divided by the length, rounded up
+    inverse: u128,
+}
+
+impl Bucket {
+    /// Times that the inverse is exact for: until the year 2248. Lengths are below 2^39, ten years.
+    const TIME_BITS: u32 = 43;
+    const SHIFT: u32 = 84;
+
+    pub(super) fn new(ms: i64) -> Bucket {
+        Bucket { ms, inverse: (1_u128 << Bucket::SHIFT).div_ceil(ms.unsigned_abs().max(1).into()) }
+    }
+
+    /// The number of the bucket that a time is in.
+    fn number(self, time: i64) -> i64 {
+        // with n < 2^43 and an inverse that is less than 1 too large, the error is below n / 2^84, which
+        // is less than the 1 / length that a quotient may be short of the next whole number
+        match time.cast_unsigned() >> Bucket::TIME_BITS {
+            0 => ((u128::from(time.cast_unsigned()) * self.inverse) >> Bucket::SHIFT) as i64,
+            _ => time.div_euclid(self.ms),
+        }
+    }
+}
+
+/// Buckets that nobody sees any more and that may be left for a while.
+const SLACK: usize = 4;
+
 /// Buckets of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grid {
     pub(super) region: Region,
-    pub(super) bucket_ms: i64,
+    pub(super) bucket: Bucket,
     /// how far behind the watermark a bucket is kept
     pub(super) retention_ms: i64,
     /// whether sums are kept
@@ -160,19 +256,25 @@ pub(super) struct Grid {
 }
 
 impl Grid {
+    /// Words that its buckets have at most, those included that nobody sees any more.
+    pub(super) fn words_max(&self) -> usize {
+        let buckets = usize::try_from(self.retention_ms / self.bucket.ms).unwrap_or(0);
+        (buckets + 2 + SLACK) * self.words()
+    }
+
     /// Words of one bucket.
     pub(super) fn words(&self) -> usize {
         1 + usize::from(self.sums) + 2 * usize::from(self.squares) + 2 * usize::from(self.extremes)
     }
 
     fn number(&self, time: i64) -> i64 {
-        time.div_euclid(self.bucket_ms)
+        self.bucket.number(time)
     }
 
     pub(super) fn add(&self, arena: &mut Arena, time: i64, value: i64, watermark: i64) {
-        self.expire(arena, watermark);
         let number = self.number(time);
-        if number <= self.number(watermark.saturating_sub(self.retention_ms)) {
+        let oldest = self.number(watermark.saturating_sub(self.retention_ms));
+        if number <= oldest {
             return;
         }
         let Region { at, of } = self.region;
@@ -185,7 +287,13 @@ impl Grid {
         };
         let known = words.get(place * stride).is_some_and(|word| word >> COUNT_BITS == number);
         if !known {
+            // as with the entries of a ring: those that nobody sees any more go by the dozen
+            let is_old = words.get(SLACK * stride).is_some_and(|word| word >> COUNT_BITS <= oldest);
             self.insert(arena, place * stride, number);
+            if is_old {
+                self.expire(arena, watermark);
+                return self.add(arena, time, value, watermark);
+            }
         }
         let bucket = &mut arena.get_mut(at, of)[place * stride..(place + 1) * stride];
         if bucket[0] & COUNT_MAX < COUNT_MAX {
@@ -244,9 +352,25 @@ impl Grid {
             Some(first) if first >> COUNT_BITS > after => 0,
             _ => partition(words, stride, |words| words[0] >> COUNT_BITS <= after),
         };
+        let words = &words[from * stride..];
         let mut total = Total::NOTHING;
-        for bucket in words[from * stride..].chunks_exact(stride) {
-            if bucket[0] >> COUNT_BITS > until {
+        let is_in = |word: i64| word >> COUNT_BITS <= until;
+        // nearly all grids are one of these two
+        if stride == 1 {
+            let counts = words.iter().take_while(|word| is_in(**word));
+            total.count = counts.map(|word| word & COUNT_MAX).sum();
+            return total;
+        }
+        if stride == 2 {
+            let buckets = words.as_chunks::<2>().0.iter().take_while(|bucket| is_in(bucket[0]));
+            for [count, sum] in buckets {
+                total.count += count & COUNT_MAX;
+                total.sum = total.sum.wrapping_add(*sum);
+            }
+            return total;
+        }
+        for bucket in words.chunks_exact(stride) {
+            if !is_in(bucket[0]) {
                 break;
             }
             total.count += bucket[0] & COUNT_MAX;
@@ -287,4 +411,38 @@ pub(super) fn partition(words: &[i64], stride: usize, before: impl Fn(&[i64]) ->
         }
     }
     low
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_bucket_is_told_as_division_tells_it(
+            ms in prop_oneof![1i64..=7 * 24 * 3_600_000, 1i64..1 << 39],
+            time in prop_oneof![any::<i64>(), -1_000i64..1_000, 0i64..1 << 43],
+            near in -2i64..=2,
+        ) {
+            let bucket = Bucket::new(ms);
+            prop_assert_eq!(bucket.number(time), time.div_euclid(ms));
+            // where the quotient is about to change
+            let edge = (time.rem_euclid(1 << 43) / ms * ms).saturating_add(near);
+            prop_assert_eq!(bucket.number(edge), edge.div_euclid(ms));
+        }
+
+        #[test]
+        fn a_guess_finds_what_halving_finds(
+            mut times in proptest::collection::vec(-50i64..200, 0..80),
+            time in -60i64..210,
+            scale in prop_oneof![Just(1i64), Just(1 << 30), Just(i64::MAX / 300)],
+        ) {
+            times.sort_unstable();
+            let entries: Vec<[i64; 3]> = times.iter().map(|time| [time * scale, 0, 0]).collect();
+            let expected = times.iter().filter(|known| **known <= time).count();
+            prop_assert_eq!(up_to(&entries, time * scale), expected);
+        }
+    }
 }

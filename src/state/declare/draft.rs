@@ -309,10 +309,17 @@ impl Loader<'_> {
     ) -> Result<usize, Problem> {
         let window = self.window(spec)?;
         let place = self.place(spec, group, window, stat)?;
-        let plan = TotalPlan { group, place, window };
-        let known = self.totals.iter().position(|total| *total == plan);
-        Ok(known.unwrap_or_else(|| {
-            self.totals.push(plan);
+        let wants = stat.wants();
+        let same = |total: &&mut TotalPlan| {
+            (total.group, total.place, total.window) == (group, place, window)
+        };
+        if let Some(known) = self.totals.iter_mut().find(same) {
+            known.wants = known.wants.max(wants);
+        }
+        let same =
+            |total: &TotalPlan| (total.group, total.place, total.window) == (group, place, window);
+        Ok(self.totals.iter().position(same).unwrap_or_else(|| {
+            self.totals.push(TotalPlan { group, place, window, wants });
             self.totals.len() - 1
         }))
     }

@@ -21,7 +21,7 @@ use crate::state::set::{
     Layout, Op, Place, Reads, SectionPlan, TotalPlan,
 };
 use crate::state::tally::Tally;
-use crate::state::window::{Entry, Grid, Region, Ring};
+use crate::state::window::{Bucket, Grid, Region, Ring};
 use crate::state::{deadlines, dedupe};
 
 impl Loader<'_> {
@@ -179,7 +179,7 @@ impl FeatureSet {
         let ring = |group: GroupRef| self.group(group).ring.map(|ring| ring.region);
         let of_tally = |group: GroupRef| self.group(group).tally.map(|tally| tally.region);
         let of_total = |total: usize| {
-            let TotalPlan { group, place, window } = self.totals[total];
+            let TotalPlan { group, place, window, .. } = self.totals[total];
             let region = match place {
                 Place::Ring => ring(group),
                 Place::Grid(grid) => Some(self.group(group).grids[grid].region),
@@ -244,27 +244,18 @@ fn group(draft: &Draft, name: &str, layout: &mut Layout) -> Group {
     let tally = draft
         .tally
         .then(|| Tally { region: region(layout, &format!("{name}: tally"), Tally::WORDS) });
-    let ring = draft.ring.map(|(entries_max, retention_ms)| {
-        let name = format!("{name}: ring of {entries_max} over {retention_ms}");
-        Ring {
-            region: region(layout, &name, (entries_max + 1) * Entry::WORDS),
-            entries_max,
-            retention_ms,
-        }
-    });
     let grids = draft.grids.iter().map(|grid| {
         let GridDraft { bucket_ms, retention_ms, sums, squares, extremes } = *grid;
         let mut made = Grid {
             region: Region { at: 0, of: 0 },
-            bucket_ms,
+            bucket: Bucket::new(bucket_ms),
             retention_ms,
             sums,
             squares,
             extremes,
         };
-        let buckets = usize::try_from(retention_ms / bucket_ms).unwrap_or(0) + 2;
         let name = format!("{name}: {grid:?}");
-        made.region = region(layout, &name, buckets * made.words());
+        made.region = region(layout, &name, made.words_max());
         made
     });
     let grids = grids.collect();
@@ -280,6 +271,15 @@ fn group(draft: &Draft, name: &str, layout: &mut Layout) -> Group {
         floor: *floor,
     });
     let runnings = runnings.collect();
+    // what grows most comes last: what follows has to move
+    let ring = draft.ring.map(|(entries_max, retention_ms)| {
+        let name = format!("{name}: ring of {entries_max} over {retention_ms}");
+        Ring {
+            region: region(layout, &name, Ring::words_max(entries_max)),
+            entries_max,
+            retention_ms,
+        }
+    });
     Group {
         id: xxh3_64(name.as_bytes()).cast_signed(),
         key: *key,
