@@ -22,7 +22,7 @@ use crate::event::{Entity, TouchEvent, Verdict};
 /// Leading bits of an entity's hash that tell its part.
 const PART_BITS: u32 = 10;
 /// Bytes past which a range of parts is captured in two pieces.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 3 << 17;
 
 /// A part of the table, behind a lock of its own.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use super::arena::{Arena, hash_of};
 use super::facts::KeyHasher;
 
 /// Bytes past which a shard becomes two.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 3 << 17;
 /// Leading bits of a hash that shards may be told apart by.
 const DEPTH_MAX: u32 = 20;
 
@@ -184,6 +184,8 @@ impl Shards {
         if shard.range != range {
             return None;
         }
+        // walked through one after another, each would be waited for
+        shard.accounts.values().for_each(Arena::fetch);
         shard.accounts.retain(|_, arena| expire(arena));
         shard.bytes = shard.accounts.values().map(bytes_of).sum();
         shard.changed = false;

@@ -22,7 +22,7 @@ const QUEUE: usize = 8;
 /// Intervals after which a range that has not changed is captured again.
 const QUIET_INTERVALS: u32 = 10;
 /// How long a worker is held at a time to copy what is due.
-const HOLD: Duration = Duration::from_millis(2);
+const HOLD: Duration = Duration::from_millis(1);
 
 /// What is known of a series' snapshots while it is captured.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Recorder {
     /// of what something was captured that could not be stored
     lost: Arc<Mutex<BTreeSet<Series>>>,
     series: BTreeMap<Series, Rolling>,
+    /// whose turn it is
+    turn: usize,
 }
 
 impl Recorder {
@@ -92,6 +94,7 @@ impl Recorder {
             committed,
             lost,
             series: BTreeMap::new(),
+            turn: 0,
         })
     }
 
@@ -107,6 +110,7 @@ impl Recorder {
             lost: Arc::clone(&keeper.lost),
             keeper: Some(Box::new(keeper)),
             series: BTreeMap::new(),
+            turn: 0,
         }
     }
 
@@ -158,17 +162,24 @@ impl Recorder {
             let series = recorder.series.iter().filter(|(_, rolling)| wants(rolling));
             series.map(|(series, _)| *series).collect()
         };
+        let has_time = |held: bool| !held || started.elapsed() < HOLD;
         let mut went_on = true;
-        while went_on && (!held || started.elapsed() < HOLD) {
+        while went_on && has_time(held) {
             went_on = false;
-            for series in wanting(self) {
+            let mut wanting = wanting(self);
+            // whoever was left out last time comes first
+            let first = self.turn % wanting.len().max(1);
+            wanting.rotate_left(first);
+            for series in wanting {
                 // a shard may bring a manifest with it
-                if self.jobs.as_ref().is_some_and(|jobs| jobs.len() + 2 > QUEUE) {
+                if self.jobs.as_ref().is_some_and(|jobs| jobs.len() + 2 > QUEUE) || !has_time(held)
+                {
                     break;
                 }
+                self.turn = self.turn.wrapping_add(1);
                 went_on |= self.capture_next(captured, series, taken)?;
+                held |= went_on;
             }
-            held |= went_on;
         }
         if held {
             histogram!(metric::SNAPSHOT_HOLD_SECONDS).record(started.elapsed().as_secs_f64());
