@@ -182,6 +182,7 @@ def calm(world):
     (topology / "weir.toml").write_text("\n".join(
         ['[kafka]', f'brokers = "{world.brokers}"', 'process = "${WEIR_PROCESS}"', f'protocol = "{world.protocol}"', '[kafka.topics]', *names,
          '[snapshots]', f'place = "{world.folder / "calm-snapshots"}"', '']))
+    must([BIN / "weir", "--log", "warn", "topics", "create", "--topology", topology, "--partitions", PARTITIONS], world.env("calm"))
     return topology
 
 
