@@ -154,6 +154,8 @@ def takeover(world, options):
     first.kill()
     time.sleep(0.5)
     mark = world.probe.end
+    # what the second process commits of its own partitions would hide that the others stand still
+    until(lambda: second.alive() or second.count("partition restored", since), 120, "taking over from who was killed", 0.05)
     until(lambda: second.alive() or world.probe.committed >= mark, 120, "deciding what was left to who took over")
     took = (now_ms() - killed) / 1000
     restored = [line for line in second.lines(since) if "partition restored" in line]
