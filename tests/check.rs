@@ -183,6 +183,28 @@ fn broken_settings() -> Vec<Broken> {
         ),
         edited(
             WEIR,
+            "\"48h\"",
+            "\"soon\"",
+            "\"soon\"",
+            &["fire has \"soon\"", "expected a share of the time"],
+        ),
+        edited(
+            WEIR,
+            "\"48h\"",
+            "\"1d\"",
+            "\"24h\"",
+            &["fire has \"24h\" twice", "expected each moment once"],
+        ),
+        edited(WEIR, "VISA = 30", "VISTA = 30", "VISTA", &["VISTA", "expected", "VISA"]),
+        edited(
+            WEIR,
+            "standby = false",
+            "standby = true",
+            "standby = true",
+            &["standby is true", "expected false", "no other process"],
+        ),
+        edited(
+            WEIR,
             "hours = 168",
             "hours = 9000",
             "9000",
