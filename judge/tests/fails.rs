@@ -618,3 +618,66 @@ fn examples_stop_at_twenty_and_the_count_goes_on() {
     assert_eq!(verdict.check("conservation")["failed"], 36);
     assert_eq!(verdict.check("conservation")["examples"].as_array().unwrap().len(), 20);
 }
+
+/// The stage of that name among those that fired.
+fn fired<'w>(world: &'w mut World, stage: &str) -> &'w mut fixture::Output {
+    world.fired.iter_mut().find(|fired| get(&fired.fields, "stage") == stage).unwrap()
+}
+
+/// The escalation of a stage.
+fn told<'w>(world: &'w mut World, stage: &str) -> &'w mut fixture::Output {
+    let id = fired(world, stage).key.clone().unwrap();
+    let is_it = |e: &&mut fixture::Output| get(&e.fields, "escalation_id") == id;
+    world.escalations.iter_mut().find(is_it).unwrap()
+}
+
+/// Judges a folder with deadlines after `change`.
+fn after_deadlines(name: &str, change: impl FnOnce(&mut World)) -> fixture::Verdict {
+    judged(name, |world| {
+        world.add_deadlines();
+        change(world);
+    })
+}
+
+#[test]
+fn deadlines() {
+    after_deadlines("deadline_twice", |world| {
+        let twice = fired(world, "48h").clone();
+        world.fired.push(twice);
+    })
+    .fails(&["deadlines"], "the same stage has fired");
+    after_deadlines("deadline_early", |world| {
+        let early = T0 + 24 * fixture::HOUR_MS - 1;
+        set(&mut fired(world, "48h").fields, "fired_at", Value::Long(early));
+        set(&mut told(world, "48h").fields, "created_at", Value::Long(early));
+    })
+    .fails(&["deadlines"], "before its moment");
+    after_deadlines("deadline_out_of_order", |world| {
+        let place = |world: &World, stage: &str| {
+            world.fired.iter().position(|fired| get(&fired.fields, "stage") == stage).unwrap()
+        };
+        let (first, second) = (place(world, "48h"), place(world, "24h"));
+        world.fired.swap(first, second);
+    })
+    .fails(&["deadlines"], "fired after one of");
+    after_deadlines("deadline_untold", |world| {
+        let id = fired(world, "24h").key.clone().unwrap();
+        world.escalations.retain(|e| get(&e.fields, "escalation_id") != id);
+        world.deliveries.retain(|(of, _)| of.to_string() != id);
+        world.webhooks.retain(|line| line["id"] != id);
+    })
+    .fails(&["deadlines"], "has no escalation");
+    after_deadlines("deadline_unsaid", |world| {
+        world.fired.retain(|fired| get(&fired.fields, "stage") != "24h");
+    })
+    .fails(&["escalations"], "no decision of this partition demands it");
+    after_deadlines("deadline_of_another_day", |world| {
+        set(&mut told(world, "48h").fields, "due_at", Value::Long(T0));
+    })
+    .fails(&["deadlines"], "due_at is another");
+    after_deadlines("deadline_of_nobody", |world| {
+        let nobody = uuid::Uuid::nil().to_string();
+        set(&mut told(world, "48h").fields, "decision_id", text(&nobody));
+    })
+    .fails(&["deadlines"], "it repeats no decision about a dispute");
+}

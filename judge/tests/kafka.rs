@@ -25,7 +25,7 @@ fn written(brokers: &str, change: impl FnOnce(&mut World)) -> OnKafka {
 #[test]
 fn a_world_in_which_every_record_ended_once_passes_every_check() {
     let Some(brokers) = brokers() else { return };
-    let on = written(&brokers, |_| {});
+    let on = written(&brokers, World::add_deadlines);
     // not to be told from a folder's world but by the gaps: that they are there is part of the test
     let offsets = &on.offsets[&("decisions".to_owned(), 0)];
     assert!(offsets[0] > 0 && offsets.windows(2).any(|pair| pair[1] > pair[0] + 1), "{offsets:?}");
