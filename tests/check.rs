@@ -183,6 +183,13 @@ fn broken_settings() -> Vec<Broken> {
         ),
         edited(
             WEIR,
+            "hours = 168",
+            "hours = 2400",
+            "2400",
+            &["hours is 2400", "expected at most the 2160", "retention"],
+        ),
+        edited(
+            WEIR,
             "\"48h\"",
             "\"soon\"",
             "\"soon\"",

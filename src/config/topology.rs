@@ -20,6 +20,9 @@ use super::{
     Deadlines, Interpolated, Kafka, Place, Problem, Problems, Snapshots, StoreCluster, Webhook,
 };
 
+/// Hours within which repeated events may be recognised.
+const DEDUPE_HOURS_MAX: u32 = 24 * 366;
+
 /// A whole topology folder.
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -270,6 +273,15 @@ impl Topology {
         let features = FeatureFile::load(folder).map_err(|problem| problems.push(problem));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
         let Ok(features) = features else { return Err(Problems(problems)) };
+        let hours = &file.dedupe.hours;
+        let kept = features.retention_ms / 3_600_000;
+        if i64::from(*hours.get_ref()) > kept && *hours.get_ref() <= DEDUPE_HOURS_MAX {
+            let message = format!(
+                "hours is {}, expected at most the {kept} after which features.toml (retention) forgets an account",
+                hours.get_ref()
+            );
+            problems.push(checker.problem(hours, message));
+        }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -359,7 +371,7 @@ impl Checker<'_> {
         self.range("batch_records_max", &worker.batch_records_max, (1, 100_000), problems);
         self.range("batch_bytes_max", &worker.batch_bytes_max, (64 << 10, 64 << 20), problems);
         self.range("ids", &file.dedupe.ids, (1, 10_000), problems);
-        self.range("hours", &file.dedupe.hours, (1, 24 * 366), problems);
+        self.range("hours", &file.dedupe.hours, (1, DEDUPE_HOURS_MAX), problems);
         self.range("share_percent", &file.poison.share_percent, (0.01, 100.0), problems);
         self.range("window", &file.poison.window, (100, 1_000_000), problems);
         self.range("wait_seconds", &file.pressure.wait_seconds, (0, 86_400), problems);

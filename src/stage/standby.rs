@@ -24,8 +24,9 @@ use crate::telemetry::{Health, Stop};
 
 /// How often it looks what has been committed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
-/// How long a worker waits for a state that is being brought up to date.
-const TAKE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a worker waits for a state that is being brought up to date: what an owner that died has left
+/// open must have ended before anybody can tell what is committed, and the worker would wait for that itself.
+const TAKE_PATIENCE: Duration = Duration::from_secs(20);
 const TAKE_NAP: Duration = Duration::from_millis(10);
 
 /// The state of a partition, and up to where it has seen the log.
@@ -38,6 +39,8 @@ struct Followed {
 struct Slot {
     /// a worker of this process has it
     is_owned: AtomicBool,
+    /// there is a state, or would be but for its being brought up to date
+    is_warm: AtomicBool,
     followed: Mutex<Option<Followed>>,
 }
 
@@ -72,12 +75,19 @@ impl Standby {
     ) -> Result<Option<Loaded>, LogError> {
         let Some(slot) = self.0.get(partition as usize) else { return Ok(None) };
         slot.is_owned.store(true, Ordering::SeqCst);
-        let deadline = Instant::now() + TAKE_PATIENCE;
+        // one that is only being made takes as long as making it here does
+        let patience = match slot.is_warm.load(Ordering::SeqCst) {
+            true => TAKE_PATIENCE,
+            false => Duration::ZERO,
+        };
+        let deadline = Instant::now() + patience;
         let followed = loop {
             match slot.followed.try_lock() {
                 Ok(mut followed) => break followed.take(),
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner().take(),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                Err(TryLockError::WouldBlock)
+                    if Instant::now() < deadline && !stop.is_stopped() =>
+                {
                     alive()?;
                     // a stop is seen by whoever restores without it
                     stop.wait(TAKE_NAP);
@@ -149,6 +159,7 @@ impl Standby {
                 let mut followed = slot.followed.lock().unwrap_or_else(PoisonError::into_inner);
                 if slot.is_owned.load(Ordering::SeqCst) {
                     *followed = None;
+                    slot.is_warm.store(false, Ordering::SeqCst);
                     continue;
                 }
                 let wanted = Topic::READ.map(|topic| (topic, partition));
@@ -169,7 +180,11 @@ impl Standby {
                 let restored =
                     restore(&mut means, partition, &committed, &mut processor, head_start);
                 let restored = match restored {
-                    Err(Crash::StateGap(_)) => continue,
+                    Err(Crash::StateGap(_)) => {
+                        // for the owner to say
+                        processor.forget(partition);
+                        continue;
+                    }
                     restored => restored?,
                 };
                 let state = processor.release(partition);
@@ -179,6 +194,7 @@ impl Standby {
                         tracing::info!(partition, accounts = state.len(), "partition followed");
                     }
                     *followed = Some(Followed { state, positions: committed });
+                    slot.is_warm.store(true, Ordering::SeqCst);
                 }
             }
         }
