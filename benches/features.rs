@@ -12,7 +12,7 @@ use std::time::Instant;
 use rand::{RngExt, SeedableRng};
 use weir::config::FeatureFile;
 use weir::event::{Channel, Event, Mark, Millis, Text, TouchEvent, Transaction, TransactionStatus};
-use weir::state::{Facts, FeatureSet, Features, Found, Horizon, Profiles, State};
+use weir::state::{Came, Facts, FeatureSet, Features, Found, Horizon, Profiles, State};
 
 const ACCOUNTS: u32 = 100_000;
 const TERMINALS: u32 = 10_000;
@@ -26,6 +26,7 @@ const SLICE: usize = 10_000;
 const GROUP: usize = 16;
 /// Event time between two payments.
 const STEP_MS: i64 = 400;
+const CAME: Came<'_> = Came { payload: b"payload", written: Millis(0) };
 
 /// Ten exact features and twenty bucketed ones, five of them of the terminal.
 fn declared() -> FeatureSet {
@@ -126,8 +127,7 @@ impl Memory {
     fn take(&mut self, key: &str, event: &Event<'_>, account: u128, facts: &Facts) {
         let before = Some((&mut self.features, &self.profiles));
         let horizon = Horizon::default();
-        let applied =
-            self.state.apply(&self.set, account, event, facts, b"payload", horizon, before);
+        let applied = self.state.apply(&self.set, account, event, facts, CAME, horizon, before);
         self.set.marks(facts, applied, &mut self.marks);
         if let Some(touch) = TouchEvent::of(event, key, &self.marks) {
             self.profiles.apply(&self.set, &touch, |_| false);

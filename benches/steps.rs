@@ -18,7 +18,7 @@ use weir::log::{Log, Member, Membership, Record, RecordBatch};
 use weir::score::{Case, Engine, RuleSet};
 use weir::sim::{Settings, Simulator};
 use weir::stage::{Lanes, Merge};
-use weir::state::{FeatureSet, Features, Horizon, Profiles, State};
+use weir::state::{Came, FeatureSet, Features, Horizon, Profiles, State};
 
 const EVENTS: usize = 50_000;
 const ROUNDS: usize = 5;
@@ -105,6 +105,11 @@ fn main() {
     );
 }
 
+/// How a record's event came.
+fn came(record: &Record) -> Came<'_> {
+    Came { payload: record.payload(), written: Millis(record.timestamp_ms) }
+}
+
 fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Table) -> f64 {
     table.time("peek at the time", records.len(), false, || {
         for record in records {
@@ -132,15 +137,7 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
     table.time("apply", records.len(), false, || {
         for ((record, decoded), key) in each() {
             let facts = set.facts(&decoded.event);
-            state.apply(
-                set,
-                State::key(key),
-                &decoded.event,
-                &facts,
-                record.payload(),
-                horizon,
-                None,
-            );
+            state.apply(set, State::key(key), &decoded.event, &facts, came(record), horizon, None);
         }
     });
     let mut again = State::default();
@@ -150,7 +147,7 @@ fn round(records: &[Record], decoder: &Decoder, engine: &Engine, table: &mut Tab
         for ((record, decoded), key) in each() {
             let (event, facts) = (&decoded.event, set.facts(&decoded.event));
             let before = Some((&mut features, &profiles));
-            again.apply(set, State::key(key), event, &facts, record.payload(), horizon, before);
+            again.apply(set, State::key(key), event, &facts, came(record), horizon, before);
             again.read(set, State::key(key), &facts, &mut features, &profiles);
             black_box(features.values());
         }

@@ -7,7 +7,7 @@ use metrics::counter;
 
 use super::LogError;
 use crate::config::limits;
-use crate::telemetry::metric;
+use crate::telemetry::{Stop, metric};
 
 /// A life that lasted that long was a good one: the next trouble is a new one.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
@@ -35,6 +35,28 @@ impl Restarts {
         }
         let before = self.fenced.replace(Instant::now());
         before.is_some_and(|at| at.elapsed() < limits().fences_window)
+    }
+
+    /// Lives again after each life that failed, until one ends well or a stop is wanted. `told` hears why
+    /// one failed, and how long the pause is.
+    pub fn live<E>(
+        part: &'static str,
+        stop: &Stop,
+        mut life: impl FnMut() -> Result<(), E>,
+        told: impl Fn(&E, Duration),
+    ) {
+        let mut restarts = Restarts::begin(part);
+        while !stop.is_stopped() {
+            let Err(error) = life() else { return };
+            if stop.is_stopped() {
+                return;
+            }
+            let pause = restarts.pause("log");
+            told(&error, pause);
+            if stop.wait(pause) {
+                return;
+            }
+        }
     }
 
     /// A life has ended badly, for a reason that is counted: how long to wait until the next begins.

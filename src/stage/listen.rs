@@ -35,28 +35,18 @@ pub fn start(
         let mut listener = Listener {
             clock,
             table,
-            part,
+            part: part.clone(),
             at: Vec::new(),
             behind: None,
             loaded: Loaded::default(),
             plan,
             recorder: None,
         };
-        let mut restarts = Restarts::begin("listen");
-        while !stop.is_stopped() {
-            let Err(error) = listener.listen(log.as_ref(), &stop) else {
-                return;
-            };
-            if stop.is_stopped() {
-                return;
-            }
-            let pause = restarts.pause("log");
-            listener.part.not_ready(error.to_string());
+        let listen = || listener.listen(log.as_ref(), &stop);
+        Restarts::live("listen", &stop, listen, |error, pause| {
+            part.not_ready(error.to_string());
             tracing::warn!(%error, ?pause, "touches are not heard, listening again");
-            if stop.wait(pause) {
-                return;
-            }
-        }
+        });
     })
 }
 

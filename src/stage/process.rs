@@ -1,28 +1,27 @@
 //! One input record to whatever comes of it: a decision, a duplicate, a dead letter, or, for a
 //! label, nothing but memory.
 
-use std::collections::{BTreeMap, HashMap};
+mod prepare;
+mod remember;
+
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::snapshots::{Captured, Load, Loaded, Table};
-use crate::codec::{
-    Contract, DecodeError, Decoded, Decoder, EncodeError, Encoder, OwnError, Refusal,
-    RegistryError, TouchEncoder, decode_own,
-};
+use super::{Context, Settings};
+pub use prepare::{Prepared, Ready};
+pub use remember::{StateHashes, read_own};
+
+use crate::codec::{Contract, Decoder, EncodeError, Encoder, Refusal, RegistryError, TouchEncoder};
 use crate::config::Deadlines;
 use crate::event::{
-    Code, Escalation, Event, FailedStage, Fired, Kind, Mark, Millis, Position, Slot, Source, Text,
-    Topic, Touch, TouchEvent,
+    Code, Event, FailedStage, Kind, Mark, Millis, Position, Source, Text, Topic, TouchEvent,
 };
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
-use crate::score::{Case, Engine};
-use crate::snapshot::Series;
-use crate::state::{
-    BodyError, Facts, FeatureSet, Features, Found, Horizon, Profiles, Range, Seen, State,
-};
+use crate::score::{Case, Engine, RuleSet};
+use crate::state::{Came, FeatureSet, Features, Horizon, Profiles, Seen, State};
 
 /// Why a record could not be processed; all of it ends the worker's life.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +40,6 @@ pub enum ProcessError {
     Injected(#[from] LogError),
 }
 
-/// Hashes of what is remembered, equal for equal memories however they came about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StateHashes {
-    /// of what each partition's input says of its accounts
-    pub accounts: BTreeMap<u32, u64>,
-    /// of the escalations that each partition's owner read back
-    pub escalations: BTreeMap<u32, u64>,
-    /// of other entities, by whoever keeps them
-    pub profiles: Option<u64>,
-}
-
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -63,30 +51,6 @@ pub enum Fate {
     Duplicate,
     /// it is a dead letter
     Refused,
-}
-
-/// A record that is about to be processed.
-#[derive(Debug)]
-pub enum Prepared<'r> {
-    /// it is an event
-    Ready(Box<Ready<'r>>),
-    /// it is none
-    Refused(Refusal),
-    /// it panicked in an earlier life
-    Poisoned,
-    /// it panics in this one
-    Panicked,
-    /// its schema cannot be had now
-    Unavailable(RegistryError),
-}
-
-/// An event with what the features need to know of it.
-#[derive(Debug)]
-pub struct Ready<'r> {
-    decoded: Decoded<'r>,
-    facts: Facts,
-    account: u128,
-    partition: u32,
 }
 
 /// Turns records into outputs. Owns the state of the worker's partitions.
@@ -113,6 +77,18 @@ pub struct Processor {
 }
 
 impl Processor {
+    /// The processor of a life that is lived in this context.
+    pub fn of(context: &Context, settings: &Settings, rules: RuleSet) -> Processor {
+        Processor::new(
+            Arc::clone(&context.decoder),
+            Engine::new(rules),
+            settings.horizon,
+            Arc::clone(&settings.deadlines),
+            context.faults.clone(),
+            context.profiles.clone(),
+        )
+    }
+
     /// A processor that remembers nothing. `profiles`: the table of the process, which somebody else
     /// keeps; without one the processor keeps its own, and applies what it does to it at once.
     pub fn new(
@@ -171,55 +147,6 @@ impl Processor {
         (&self.profiles, self.inline)
     }
 
-    /// Hashes of everything that is remembered here.
-    pub fn state_hashes(&self) -> StateHashes {
-        let mut hashes = StateHashes::default();
-        for (partition, state) in &self.states {
-            let [accounts, escalations] = state.hashes(&self.set, self.horizon);
-            hashes.accounts.insert(*partition, accounts);
-            hashes.escalations.insert(*partition, escalations);
-        }
-        hashes.profiles = self.inline.then(|| self.profiles.hash(&self.set));
-        hashes
-    }
-
-    fn table(&self) -> Table {
-        Table { set: Arc::clone(&self.set), profiles: Arc::clone(&self.profiles) }
-    }
-
-    /// What a decision about an account would read at the newest event time of its partition.
-    pub fn show(
-        &mut self,
-        partition: u32,
-        account: &str,
-    ) -> Option<(Millis, Vec<(String, Slot<'static>)>)> {
-        let state = self.states.get(&partition)?;
-        let at = state.show(&self.set, State::key(account), &mut self.features, &self.profiles)?;
-        let names = self.set.names().map(|(name, _)| name.to_owned());
-        Some((at, names.zip(self.features.values().iter().copied()).collect()))
-    }
-
-    /// Takes a record of touches up.
-    ///
-    /// # Errors
-    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
-    pub fn touch(&self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
-        match decode_own::<Touch<'_>>(Contract::Touch, record.payload()) {
-            Ok(touch) => {
-                let has_seen = |id| loaded.has_seen(id, record.position);
-                for event in &touch.events {
-                    self.profiles.apply(&self.set, event, has_seen);
-                }
-                Ok(())
-            }
-            Err(OwnError::Unavailable(error)) => Err(error),
-            Err(error) => {
-                tracing::error!(position = %record.position, %error, "unreadable touches");
-                Ok(())
-            }
-        }
-    }
-
     /// From now on every decision says so.
     pub fn degrade(&mut self, how: &'static str) {
         let how = Text::from(how);
@@ -235,90 +162,6 @@ impl Processor {
             self.degraded.truncate(self.degraded.len() - self.left_out);
             self.degraded.extend(steps.iter().map(|step| Text::from(*step)));
             self.left_out = steps.len();
-        }
-    }
-
-    /// Takes the state of a partition over that somebody else has followed.
-    pub fn adopt(&mut self, partition: u32, state: State) {
-        self.states.insert(partition, state);
-    }
-
-    /// Gives the state of a partition out of hand.
-    pub fn release(&mut self, partition: u32) -> State {
-        self.states.remove(&partition).unwrap_or_default()
-    }
-
-    /// Forgets a partition.
-    pub fn forget(&mut self, partition: u32) {
-        self.states.remove(&partition);
-    }
-
-    /// Remembers a record without deciding about it, as its first life did: used at restore, where
-    /// records that became dead letters are left out by the caller.
-    ///
-    /// # Errors
-    /// The refusal, where it is not an event any more; or that its schema cannot be had now.
-    pub fn remember(&mut self, record: &Record, loaded: &Loaded) -> Result<Seen, DecodeError> {
-        let position = record.position;
-        let state = self.states.entry(position.partition).or_default();
-        let (decoder, set, horizon) = (&self.decoder, &self.set, self.horizon);
-        catch_unwind(AssertUnwindSafe(|| {
-            let decoded = decoder.decode(record)?;
-            let (event, facts) = (&decoded.event, set.facts(&decoded.event));
-            let account = State::key(key(record));
-            if loaded.has_seen(account, position) {
-                state.pass(event);
-                return Ok(Seen::Duplicate);
-            }
-            let payload = record.payload();
-            let seen = state.apply(set, account, event, &facts, payload, horizon, None).seen;
-            if let (Seen::New, Event::Dispute(dispute)) = (seen, event) {
-                state.watch(set, account, dispute, Millis(record.timestamp_ms));
-            }
-            Ok(seen)
-        }))
-        .unwrap_or_else(|_| Err(panicked(position).into()))
-    }
-
-    /// Remembers an escalation that the owner of its account reads back.
-    ///
-    /// # Errors
-    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
-    pub fn recall(&mut self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
-        let account = State::key(key(record));
-        if loaded.has_seen(account, record.position) {
-            return Ok(());
-        }
-        match decode_own::<Escalation<'_>>(Contract::Escalation, record.payload()) {
-            Ok(escalation) => {
-                let state = self.states.entry(record.position.partition).or_default();
-                state.escalated(&self.set, account, escalation.event_time);
-                Ok(())
-            }
-            Err(OwnError::Unavailable(error)) => Err(error),
-            Err(error) => {
-                tracing::error!(position = %record.position, %error, "unreadable escalation");
-                Ok(())
-            }
-        }
-    }
-
-    /// Remembers a stage of a deadline that fired in an earlier life.
-    ///
-    /// # Errors
-    /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
-    pub fn has_fired(&mut self, record: &Record) -> Result<(), RegistryError> {
-        match decode_own::<Fired<'_>>(Contract::Fired, record.payload()) {
-            Ok(fired) => {
-                let state = self.states.entry(record.position.partition).or_default();
-                state.has_fired(&fired, &self.deadlines);
-                Ok(())
-            }
-            Err(OwnError::Unavailable(error)) => Err(error),
-            Err(error) => {
-                tracing::error!(position = %record.position, %error, "unreadable deadline");
-                Ok(())
-            }
         }
     }
 
@@ -356,45 +199,6 @@ impl Processor {
             count += 1;
         }
         Ok(count)
-    }
-
-    /// Decodes several records, and has what they will change fetched into the cache: of each account or
-    /// entity the memory is waited for three times over, and of many at once no longer than of one.
-    /// `is_poisoned`: which panicked in an earlier life.
-    pub fn prepare<'r>(
-        &self,
-        records: impl Iterator<Item = &'r Record>,
-        is_poisoned: impl Fn(Position) -> bool,
-    ) -> Vec<Prepared<'r>> {
-        let prepare = |record: &'r Record| match is_poisoned(record.position) {
-            true => Prepared::Poisoned,
-            false => catch_unwind(AssertUnwindSafe(|| self.prepare_one(record)))
-                .unwrap_or(Prepared::Panicked),
-        };
-        let prepared: Vec<Prepared<'r>> = records.map(prepare).collect();
-        let ready = || {
-            prepared.iter().filter_map(|prepared| match prepared {
-                Prepared::Ready(ready) => Some(ready.as_ref()),
-                _ => None,
-            })
-        };
-        let find = |ready: &Ready<'_>| Some(self.states.get(&ready.partition)?.find(ready.account));
-        let found: Vec<Found<'_>> = ready().filter_map(find).collect();
-        found.into_iter().for_each(Found::fetch);
-        ready().for_each(|ready| self.profiles.fetch(&ready.facts));
-        prepared
-    }
-
-    fn prepare_one<'r>(&self, record: &'r Record) -> Prepared<'r> {
-        match self.decoder.decode(record) {
-            Ok(decoded) => {
-                let facts = self.set.facts(&decoded.event);
-                let (account, partition) = (State::key(key(record)), record.position.partition);
-                Prepared::Ready(Box::new(Ready { decoded, facts, account, partition }))
-            }
-            Err(DecodeError::Refused(refusal)) => Prepared::Refused(refusal),
-            Err(DecodeError::Unavailable(error)) => Prepared::Unavailable(error),
-        }
     }
 
     /// Processes a record into the batch.
@@ -436,8 +240,7 @@ impl Processor {
         let set = &self.set;
         let state = self.states.entry(partition).or_default();
         let before = Some((&mut self.features, self.profiles.as_ref()));
-        let payload = record.payload();
-        let applied = state.apply(set, account, event, facts, payload, self.horizon, before);
+        let applied = state.apply(set, account, event, facts, came(record), self.horizon, before);
         match applied.seen {
             Seen::New => {
                 set.marks(facts, applied, &mut self.marks);
@@ -446,9 +249,6 @@ impl Processor {
                     if self.inline {
                         self.profiles.apply(set, &touch, |_| false);
                     }
-                }
-                if let Event::Dispute(dispute) = event {
-                    state.watch(set, account, dispute, Millis(record.timestamp_ms));
                 }
                 if event.kind() == Kind::Label {
                     return Ok(Fate::Labelled);
@@ -525,67 +325,9 @@ impl Processor {
     }
 }
 
-impl Captured for Processor {
-    fn changed(&self, series: Series) -> Vec<Range> {
-        match series {
-            Series::Partition(partition) => {
-                self.states.get(&partition).map(State::changed).unwrap_or_default()
-            }
-            Series::Profiles => self.table().changed(series),
-        }
-    }
-
-    fn ranges(&self, series: Series) -> Vec<Range> {
-        match series {
-            Series::Partition(partition) => {
-                self.states.get(&partition).map(State::ranges).unwrap_or_default()
-            }
-            Series::Profiles => self.table().ranges(series),
-        }
-    }
-
-    fn capture(&mut self, series: Series, range: Range) -> Option<Vec<u8>> {
-        match series {
-            Series::Partition(partition) => {
-                self.states.get_mut(&partition)?.capture(&self.set, range, self.horizon)
-            }
-            Series::Profiles => self.table().capture(series, range),
-        }
-    }
-}
-
-impl Load for Processor {
-    fn load(
-        &mut self,
-        series: Series,
-        body: &[u8],
-        wanted: &dyn Fn(u128) -> bool,
-    ) -> Result<(), BodyError> {
-        match series {
-            Series::Partition(partition) => {
-                self.states.entry(partition).or_default().load(&self.set, body, wanted)
-            }
-            Series::Profiles => self.table().load(series, body, wanted),
-        }
-    }
-
-    fn begin_at(&mut self, series: Series, body: &[u8]) -> Result<(), BodyError> {
-        match series {
-            Series::Partition(partition) => {
-                self.states.entry(partition).or_default().begin_at(&self.set, body)
-            }
-            Series::Profiles => self.table().begin_at(series, body),
-        }
-    }
-
-    fn forget(&mut self, series: Series) {
-        match series {
-            Series::Partition(partition) => {
-                self.states.remove(&partition);
-            }
-            Series::Profiles => self.table().forget(series),
-        }
-    }
+/// How a record's event came.
+fn came(record: &Record) -> Came<'_> {
+    Came { payload: record.payload(), written: Millis(record.timestamp_ms) }
 }
 
 /// The account's key. Decoding has checked that the record's key is `tenant/account_id`.

@@ -8,10 +8,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::process::Processor;
+use super::process::{Processor, read_own};
 use super::snapshots::{self, Loaded};
 use super::worker::Crash;
-use crate::codec::{Contract, DecodeError, OwnError, decode_own};
+use crate::codec::{Contract, DecodeError};
 use crate::config::limits;
 use crate::event::{DeadLetter, Position, Topic};
 use crate::log::{Log, LogError, Reader, Record};
@@ -195,12 +195,7 @@ pub fn restore_fired(
     partition: u32,
     processor: &mut Processor,
 ) -> Result<(), Crash> {
-    let log = means.log;
-    // those of the last commits too, though another worker may have made them a moment ago
-    let end = log.settled_end(Topic::Fired, partition)?;
-    let offset = log.beginning(Topic::Fired, partition)?;
-    let from = Position { topic: Topic::Fired, partition, offset };
-    each(means, from, end, |record| Ok(processor.has_fired(record)?))?;
+    all(means, Topic::Fired, partition, |record| Ok(processor.has_fired(record)?))?;
     Crash::if_stopped(means.stop)
 }
 
@@ -239,30 +234,29 @@ fn remember(
 
 /// The input records of a partition that became dead letters.
 fn dead_letters(means: &mut Restorer<'_>, partition: u32) -> Result<HashSet<(Topic, i64)>, Crash> {
-    let log = means.log;
     let mut dead = HashSet::new();
-    // those of the last commits too, though another worker may have made them a moment ago
-    let end = log.settled_end(Topic::DeadLetters, partition)?;
-    let from = Position {
-        topic: Topic::DeadLetters,
-        partition,
-        offset: log.beginning(Topic::DeadLetters, partition)?,
-    };
-    each(means, from, end, |record| {
-        match decode_own::<DeadLetter>(Contract::DeadLetter, record.payload()) {
-            Ok(letter) => {
-                if let Some(topic) = Topic::from_name(&letter.topic) {
-                    dead.insert((topic, letter.offset));
-                }
-            }
-            Err(OwnError::Unavailable(error)) => return Err(error.into()),
-            Err(OwnError::Unreadable(error)) => {
-                tracing::error!(position = %record.position, %error, "unreadable dead letter");
-            }
+    all(means, Topic::DeadLetters, partition, |record| {
+        if let Some(letter) = read_own::<DeadLetter>(record, Contract::DeadLetter)?
+            && let Some(topic) = Topic::from_name(&letter.topic)
+        {
+            dead.insert((topic, letter.offset));
         }
         Ok(())
     })?;
     Ok(dead)
+}
+
+/// Calls `seen` for each record of a partition, those of the last commits too, though another worker may
+/// have made them a moment ago.
+fn all(
+    means: &mut Restorer<'_>,
+    topic: Topic,
+    partition: u32,
+    seen: impl FnMut(&Record) -> Result<(), Crash>,
+) -> Result<(), Crash> {
+    let end = means.log.settled_end(topic, partition)?;
+    let from = Position { topic, partition, offset: means.log.beginning(topic, partition)? };
+    each(means, from, end, seen).map(drop)
 }
 
 /// Calls `seen` for each record of a partition from `from` up to `to`, and returns how far it came.

@@ -18,7 +18,7 @@ use super::worker::Crash;
 use super::{Context, Settings};
 use crate::event::{Position, Topic};
 use crate::log::{LogError, Restarts};
-use crate::score::{Engine, RuleSet};
+use crate::score::RuleSet;
 use crate::state::State;
 use crate::telemetry::{Health, Stop};
 
@@ -124,32 +124,17 @@ impl Standby {
     ) -> std::io::Result<JoinHandle<()>> {
         let (standby, context, settings) = (self.clone(), context.clone(), settings.clone());
         std::thread::Builder::new().name("weir-standby".into()).spawn(move || {
-            let mut restarts = Restarts::begin("standby");
-            while !stop.is_stopped() {
-                let Err(crash) = standby.follow(&context, &settings, &stop) else { return };
-                if stop.is_stopped() {
-                    return;
-                }
-                let pause = restarts.pause("log");
+            let follow = || standby.follow(&context, &settings, &stop);
+            Restarts::live("standby", &stop, follow, |crash, pause| {
                 tracing::warn!(%crash, ?pause, "other partitions are not followed, following again");
-                if stop.wait(pause) {
-                    return;
-                }
-            }
+            });
         })
     }
 
     fn follow(&self, context: &Context, settings: &Settings, stop: &Stop) -> Result<(), Crash> {
         // it decides nothing, and no rules always load
         let Ok(rules) = RuleSet::load(&[], &context.features) else { return Ok(()) };
-        let mut processor = Processor::new(
-            Arc::clone(&context.decoder),
-            Engine::new(rules),
-            settings.horizon,
-            Arc::clone(&settings.deadlines),
-            context.faults.clone(),
-            context.profiles.clone(),
-        );
+        let mut processor = Processor::of(context, settings, rules);
         let mut reader = context.log.reader()?;
         // nobody waits for it to be ready
         let health = Health::default();

@@ -12,7 +12,7 @@ use super::{Context, Gap, Settings, lag, listen};
 use crate::config::{Problems, limits};
 use crate::event::Position;
 use crate::log::{LogError, Restarts};
-use crate::score::{Engine, RuleSet};
+use crate::score::RuleSet;
 use crate::telemetry::{Part, Stop};
 
 /// How the stage ended well.
@@ -232,14 +232,7 @@ fn live(
     gauge: &mut PoisonGauge,
 ) -> Result<Result<Ended, Crash>, StageFailure> {
     let rules = RuleSet::load(&context.rules, &context.features).map_err(StageFailure::Rules)?;
-    let processor = Processor::new(
-        Arc::clone(&context.decoder),
-        Engine::new(rules),
-        settings.horizon,
-        Arc::clone(&settings.deadlines),
-        context.faults.clone(),
-        context.profiles.clone(),
-    );
+    let processor = Processor::of(context, settings, rules);
     let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
     Ok(life.map_err(Crash::from).and_then(|mut life| {
         let ended = life.run();

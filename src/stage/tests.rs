@@ -265,14 +265,7 @@ fn live_to_the_end(
     let mut context = open();
     loop {
         let rules = RuleSet::load(&context.rules, &context.features).unwrap();
-        let processor = Processor::new(
-            Arc::clone(&context.decoder),
-            Engine::new(rules),
-            settings.horizon,
-            Arc::clone(&settings.deadlines),
-            context.faults.clone(),
-            context.profiles.clone(),
-        );
+        let processor = Processor::of(&context, settings, rules);
         let part = context.health.part("test");
         let (panicked, mut gauge) = (HashSet::new(), PoisonGauge::new(settings.poison));
         let mut life =

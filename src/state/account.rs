@@ -40,6 +40,15 @@ impl Watermarks {
     }
 }
 
+/// How an event came.
+#[derive(Clone, Copy, Debug)]
+pub struct Came<'a> {
+    /// its bytes, framing included
+    pub payload: &'a [u8],
+    /// when it was written to its topic
+    pub written: Millis,
+}
+
 /// Whether an event was new, and in which groups it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -57,7 +66,7 @@ impl FeatureSet {
         arena: &mut Arena,
         event: &Event<'_>,
         facts: &Facts,
-        payload: &[u8],
+        came: Came<'_>,
         horizon: Horizon,
         watermark: i64,
     ) -> Applied {
@@ -69,7 +78,7 @@ impl FeatureSet {
             self.forget(arena, kind);
         }
         let id = xxh3_64(event.event_id().as_bytes()).cast_signed();
-        let payload = xxh3_64(payload).cast_signed();
+        let payload = xxh3_64(came.payload).cast_signed();
         let seen = ring.look_up(arena, id, payload, horizon);
         if seen != Seen::New {
             return Applied { seen, counted: 0 };
@@ -78,6 +87,9 @@ impl FeatureSet {
         if let (Some(labels), Some((payment, verdict))) = (section.labels, facts.says) {
             labels.expire(arena, watermark.saturating_sub(self.retention_ms));
             labels.add(arena, payment, facts.time, verdict);
+        }
+        if let Event::Dispute(dispute) = event {
+            self.watch(arena, dispute, came.written);
         }
         let counted = self.count(arena, facts, section.subjects);
         for (i, group) in self.kinds[kind].groups.iter().enumerate() {
@@ -92,10 +104,14 @@ impl FeatureSet {
     fn count(&self, arena: &mut Arena, facts: &Facts, subjects: Region) -> u64 {
         let once = self.kinds[facts.kind as usize].once;
         let wanted = facts.matched & once;
+        let (subject, groups) = (facts.subject, wanted.cast_signed());
         let before = match wanted {
             0 => 0,
-            wanted if once <= MASK => mark_packed(arena, subjects, facts.subject, wanted),
-            wanted => mark_subject(arena, subjects, facts.subject, wanted),
+            _ if once <= MASK => {
+                let entry = subject & !MASK.cast_signed() | groups;
+                mark_subject(arena, subjects, [entry], MASK)
+            }
+            _ => mark_subject(arena, subjects, [subject, groups], u64::MAX),
         };
         facts.matched & !(before & once)
     }
@@ -196,56 +212,40 @@ impl FeatureSet {
     }
 }
 
-/// The same as [`mark_subject`], of masks that are short.
-fn mark_packed(arena: &mut Arena, region: Region, subject: i64, groups: u64) -> u64 {
+/// Notes that a subject counted in these groups, and returns those it had counted in before. An entry is
+/// the subject's hash and then, in the bits `mask` of its last word, the groups.
+fn mark_subject<const N: usize>(
+    arena: &mut Arena,
+    region: Region,
+    entry: [i64; N],
+    mask: u64,
+) -> u64 {
     let Region { at, of } = region;
+    let subject = |mut entry: [i64; N]| {
+        entry[N - 1] &= !mask.cast_signed();
+        entry
+    };
     let length = region.get(arena).len();
-    let id = subject.cast_unsigned() & !MASK;
-    let entry = (id | groups).cast_signed();
     if length == 0 {
-        arena.insert(at, of, 0, [0, entry]);
+        arena.insert(at, of, 0, [0]);
+        arena.insert(at, of, 1, entry);
         return 0;
     }
     let words = arena.get_mut(at, of);
-    let is_it = |word: &&mut i64| word.cast_unsigned() & !MASK == id;
-    if let Some(known) = words[1..].iter_mut().rev().find(is_it) {
-        let before = known.cast_unsigned() & MASK;
-        *known |= groups.cast_signed();
-        return before;
-    }
-    if length - 1 < SUBJECTS_MAX {
-        arena.insert(at, of, length, [entry]);
-        return 0;
-    }
-    let oldest = words[0] as usize % SUBJECTS_MAX;
-    words[1 + oldest] = entry;
-    words[0] = (words[0] + 1) % SUBJECTS_MAX as i64;
-    0
-}
-
-/// Notes that a subject counted in these groups, and returns those it had counted in before.
-fn mark_subject(arena: &mut Arena, region: Region, subject: i64, groups: u64) -> u64 {
-    let Region { at, of } = region;
-    let length = region.get(arena).len();
-    if length == 0 {
-        arena.insert(at, of, 0, [0, subject, groups.cast_signed()]);
-        return 0;
-    }
-    let words = arena.get_mut(at, of);
-    let known = words[1..].as_chunks_mut::<2>().0.iter_mut().rev();
-    for [id, mask] in known {
-        if *id == subject {
-            let before = mask.cast_unsigned();
-            *mask = (before | groups).cast_signed();
+    let known = words[1..].as_chunks_mut::<N>().0.iter_mut().rev();
+    for known in known {
+        if subject(*known) == subject(entry) {
+            let before = known[N - 1].cast_unsigned() & mask;
+            known[N - 1] |= entry[N - 1];
             return before;
         }
     }
-    if (length - 1) / 2 < SUBJECTS_MAX {
-        arena.insert(at, of, length, [subject, groups.cast_signed()]);
+    if (length - 1) / N < SUBJECTS_MAX {
+        arena.insert(at, of, length, entry);
         return 0;
     }
     let oldest = words[0] as usize % SUBJECTS_MAX;
-    words[1 + 2 * oldest..3 + 2 * oldest].copy_from_slice(&[subject, groups.cast_signed()]);
+    words[1 + N * oldest..][..N].copy_from_slice(&entry);
     words[0] = (words[0] + 1) % SUBJECTS_MAX as i64;
     0
 }

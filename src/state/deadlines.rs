@@ -192,7 +192,6 @@ fn forget(region: Region, arena: &mut Arena, which: impl Fn(Open<'_>) -> bool) {
 impl FeatureSet {
     /// Takes an open dispute down, or forgets a closed one. `written`: when it came to its topic.
     pub(super) fn watch(&self, arena: &mut Arena, dispute: &Dispute<'_>, written: Millis) {
-        self.account_layout().open(arena);
         watch(self.deadlines, arena, dispute, written);
     }
 
@@ -341,7 +340,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::state::{Horizon, State};
+    use crate::event::Event;
+    use crate::state::{Came, Horizon, State};
 
     const ACCOUNTS: usize = 3;
     const HOUR_MS: i64 = 3_600_000;
@@ -443,7 +443,10 @@ mod tests {
                         DisputeStage::Won,
                     ][rng.random_range(0..5_usize)];
                     let key = State::key(&format!("default/a/{account}"));
-                    state.watch(&set, key, &dispute, Millis(now));
+                    let event = Event::Dispute(dispute.clone());
+                    let came = Came { payload: b"any", written: Millis(now) };
+                    let facts = set.facts(&event);
+                    state.apply(&set, key, &event, &facts, came, Horizon::default(), None);
                     match dispute.stage {
                         DisputeStage::Won => drop(open.remove(&(account, number))),
                         _ => drop(open.insert((account, number), Known { dispute, written: now })),
@@ -493,6 +496,7 @@ mod tests {
     fn open_disputes_are_bounded_and_forgotten_long_after_their_deadline() {
         let set = FeatureSet::shipped().unwrap();
         let mut arena = Arena::default();
+        set.account_layout().open(&mut arena);
         for number in 0..OPEN_MAX + 10 {
             let mut dispute = dispute(0, number, number);
             dispute.account_id = "x".repeat(256).into();

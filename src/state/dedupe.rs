@@ -75,13 +75,12 @@ impl Ring {
         };
         let entries = entries.as_chunks::<ENTRY>().0;
         let (younger, older) = entries.split_at((*next as usize).min(entries.len()));
-        // newest first: of several entries with this id the last accepted one counts
         let most = (horizon.age_ms + (1 << STEP_BITS) - 1) >> STEP_BITS;
         let (now, most) = (steps(*newest), most.cast_unsigned());
         let is_young = |entry: i64| now.wrapping_sub(entry.cast_unsigned()) & TIME <= most;
-        let found = younger.iter().rev().chain(older.iter().rev());
-        let found = found.into_iter().find(|[known, entry]| *known == id && is_young(*entry));
-        match found {
+        // newest first: of several entries with this id the last accepted one counts
+        let mut newest_first = younger.iter().rev().chain(older.iter().rev());
+        match newest_first.find(|[known, entry]| *known == id && is_young(*entry)) {
             None => Seen::New,
             Some([_, known]) if is_same_payload(*known, payload) => Seen::Duplicate,
             Some(_) => Seen::Conflict,

@@ -31,7 +31,7 @@ mod tally;
 mod tests;
 mod window;
 
-pub use account::{Applied, Watermarks};
+pub use account::{Applied, Came, Watermarks};
 pub use capture::BodyError;
 pub use deadlines::Due;
 pub use dedupe::{Horizon, Seen};
@@ -48,7 +48,7 @@ use self::facts::key_hash;
 use self::read::{Known, Moment};
 use self::shards::Shards;
 use crate::config::Deadlines;
-use crate::event::{Dispute, Event, Fired, Mark, Millis};
+use crate::event::{Event, Fired, Kind, Mark, Millis};
 
 /// The accounts of one partition.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl State {
         key: u128,
         event: &Event<'_>,
         facts: &Facts,
-        payload: &[u8],
+        came: Came<'_>,
         horizon: Horizon,
         before: Option<(&mut Features, &Profiles)>,
     ) -> Applied {
@@ -88,11 +88,14 @@ impl State {
             if let Some((features, profiles)) = before {
                 features.before(Moment { set, profiles, facts, known }, arena);
             }
-            set.apply(arena, event, facts, payload, horizon, watermark)
+            set.apply(arena, event, facts, came, horizon, watermark)
         });
         // one that becomes a dead letter must leave no trace: a restore does not read it
         if applied.seen == Seen::New {
             self.watermarks = watermarks;
+            if event.kind() == Kind::Dispute {
+                self.schedule.hear(key, facts.subject);
+            }
         }
         applied
     }
@@ -131,12 +134,6 @@ impl State {
     /// Remembers an escalation of an account.
     pub fn escalated(&mut self, set: &FeatureSet, key: u128, event_time: Millis) {
         self.shards.change(key, |arena| set.escalated(arena, event_time));
-    }
-
-    /// Watches the deadline of a dispute that was applied. `written`: when it came to its topic.
-    pub fn watch(&mut self, set: &FeatureSet, key: u128, dispute: &Dispute<'_>, written: Millis) {
-        self.shards.change(key, |arena| set.watch(arena, dispute, written));
-        self.schedule.hear(key, facts::subject_hash(&dispute.dispute_id));
     }
 
     /// Notes a stage of a deadline that fired in an earlier life.

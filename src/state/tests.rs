@@ -11,6 +11,8 @@ use crate::event::{
     Transaction, TransactionStatus, Verdict,
 };
 
+/// An event's bytes where they do not matter.
+const SAME: Came<'_> = Came { payload: b"same", written: Millis(0) };
 const DAY_MS: i64 = 24 * 3_600_000;
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
@@ -599,7 +601,7 @@ fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
         let key = event.key();
         let facts = set.facts(&event);
         let before = Some((&mut features, &profiles));
-        let applied = state.apply(&set, State::key(&key), &event, &facts, b"same", horizon, before);
+        let applied = state.apply(&set, State::key(&key), &event, &facts, SAME, horizon, before);
         if applied.seen != Seen::New {
             assert_eq!(applied.seen, Seen::Duplicate);
             continue;
@@ -653,7 +655,7 @@ fn touches(set: &FeatureSet, events: &[(String, Happened)]) -> Vec<(Event<'stati
         let facts = set.facts(&event);
         let key = event.key();
         let applied =
-            state.apply(set, State::key(&key), &event, &facts, b"same", Horizon::default(), None);
+            state.apply(set, State::key(&key), &event, &facts, SAME, Horizon::default(), None);
         if applied.seen == Seen::New {
             set.marks(&facts, applied, &mut marks);
             touches.push((event, marks.clone()));
@@ -702,7 +704,7 @@ proptest! {
                 let event = event(id, happened, account, "x");
                 let facts = set.facts(&event);
                 let key = event.key();
-                state.apply(&set, State::key(&key), &event, &facts, b"same", horizon, None);
+                state.apply(&set, State::key(&key), &event, &facts, SAME, horizon, None);
             }
         };
         let cut = cut.index(events.len() + 1);
@@ -859,7 +861,7 @@ fn a_new_feature_says_nothing_before_its_window_has_passed_and_others_keep_their
         let mut features = Features::default();
         let horizon = Horizon::default();
         let before = Some((&mut features, &profiles));
-        state.apply(set, State::key("t/a"), &event, &facts, b"same", horizon, before);
+        state.apply(set, State::key("t/a"), &event, &facts, SAME, horizon, before);
         state.read(set, State::key("t/a"), &facts, &mut features, &profiles);
         features.values().to_vec()
     };
@@ -903,8 +905,9 @@ fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
     let mut apply = |happened: &Happened, payload: &[u8]| {
         let event = event("e1", happened, "a", "x");
         let facts = set.facts(&event);
-        let seen =
-            state.apply(&set, State::key("t/a"), &event, &facts, payload, horizon, None).seen;
+        let seen = state
+            .apply(&set, State::key("t/a"), &event, &facts, Came { payload, ..SAME }, horizon, None)
+            .seen;
         (seen, state.hashes(&set, horizon))
     };
     let (seen, before) = apply(&paid(1, T0), b"one");

@@ -154,18 +154,19 @@ impl Ring {
     /// What a window holds, as far as somebody wants to know.
     pub(super) fn total(self, arena: &Arena, span: Span, wants: Wants) -> Total {
         let entries = self.entries(arena, span);
-        let mut total = Total { count: entries.len() as i64, ..Total::NOTHING };
+        let count = entries.len() as i64;
         match wants {
-            Wants::Count => {}
+            Wants::Count => Total { count, ..Total::NOTHING },
             Wants::Sum => {
-                total.sum = entries.fold(0, |sum, entry| sum.wrapping_add(entry.value));
+                let sum = entries.fold(0, |sum: i64, entry| sum.wrapping_add(entry.value));
+                Total { count, sum, ..Total::NOTHING }
             }
             Wants::All => {
-                total.count = 0;
+                let mut total = Total::NOTHING;
                 entries.for_each(|entry| total.add(entry.value));
+                total
             }
         }
-        total
     }
 }
 

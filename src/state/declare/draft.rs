@@ -310,18 +310,14 @@ impl Loader<'_> {
         let window = self.window(spec)?;
         let place = self.place(spec, group, window, stat)?;
         let wants = stat.wants();
-        let same = |total: &&mut TotalPlan| {
-            (total.group, total.place, total.window) == (group, place, window)
-        };
-        if let Some(known) = self.totals.iter_mut().find(same) {
-            known.wants = known.wants.max(wants);
-        }
         let same =
             |total: &TotalPlan| (total.group, total.place, total.window) == (group, place, window);
-        Ok(self.totals.iter().position(same).unwrap_or_else(|| {
+        let known = self.totals.iter().position(same).unwrap_or_else(|| {
             self.totals.push(TotalPlan { group, place, window, wants });
             self.totals.len() - 1
-        }))
+        });
+        self.totals[known].wants = self.totals[known].wants.max(wants);
+        Ok(known)
     }
 
     /// A window that has to be exact.
