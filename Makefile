@@ -66,9 +66,10 @@ store-paused:
 restore:
 	load-tests/restore.py
 
-## every feature of the public handbook data against the book's own, all rows
+## every feature of the public handbook data against the book's own, all rows; then paced through a broker
 handbook:
 	load-tests/handbook.sh "$(DATA_SETS)"
+	load-tests/handbook.sh --kafka "$(DATA_SETS)"
 
 ## CPU time of each step and memory per account
 steps:

@@ -199,6 +199,7 @@ fn decide(
                 decided_at: Millis(0),
                 fields: engine.fields_of(&decoded.event),
                 features,
+                profile_age_ms: None,
                 degraded: Vec::new(),
                 source: Source {
                     topic: Text::from(record.position.topic.name()),

@@ -8,8 +8,12 @@ Which rows may differ, and by how much, is in load-tests/handbook/compare.py.
 
     load-tests/handbook.py                      everything
     HANDBOOK_ROWS=20000 load-tests/handbook.py  only the first rows
+    load-tests/handbook.py --kafka              through a broker, paced, by two processes: see below
     load-tests/handbook.py --self-test          is the comparison itself right? needs no weir
     load-tests/handbook.py --decided DIR        compares what a data folder has already
+
+Through a broker a decision reads terminals as they were some moments ago. How many rows differ is told, and
+each must be explained by the age that its decision records (load-tests/handbook/ages.py).
 
 Exit codes: 0 it holds, or there is no data set; 1 it does not hold, or something failed; 2 wrong
 usage, or not available; 128 and the signal's number when stopped by one.
@@ -29,7 +33,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "handbook"))
 
+import broker  # noqa: E402
 import self_test  # noqa: E402
+from ages import Ages  # noqa: E402
 from book import COLUMNS, FEATURE_FILES, Unusable, expected, facts  # noqa: E402
 from compare import Comparison  # noqa: E402
 from decisions import Contract, Damaged, Folder  # noqa: E402
@@ -123,9 +129,22 @@ def feature_places():
     return [names.index(name) for name in wanted], len(names)
 
 
+def contract_of_decisions():
+    return Contract(json.loads((ROOT / "schemas" / "decision.avsc").read_text()))
+
+
+def read_times(folder, ages):
+    """When everything was decided about."""
+    contract = contract_of_decisions()
+    for payload in folder.payloads("decisions"):
+        decision = {}
+        contract.read(payload, contract.begin(payload), decision, contract.names[0], "decided_at")
+        ages.decided(decision)
+
+
 def read_decisions(folder, comparison):
     """Every decision about a payment goes into the comparison; how many there were."""
-    contract = Contract(json.loads((ROOT / "schemas" / "decision.avsc").read_text()))
+    contract = contract_of_decisions()
     places, size = feature_places()
     payments, sets, shown = 0, set(), time.monotonic()
     for payload in folder.payloads("decisions"):
@@ -148,6 +167,8 @@ def read_decisions(folder, comparison):
         second, rest = divmod(decision["event_time"], 1000)
         if rest:
             raise Failed(f"transaction {number} was at {decision['event_time']} ms, expected whole seconds")
+        if comparison.ages:
+            comparison.ages.aged(number, decision["profile_age_ms"])
         comparison.decided(number, second, [features[place] for place in places])
         if time.monotonic() - shown >= SHOW_S:
             shown = time.monotonic()
@@ -164,24 +185,22 @@ def problems_of(comparison, folder, known, payments):
     if comparison.repeated:
         problems.append(f"{comparison.repeated:,} rows were decided about again, the first is transaction "
                         f"{comparison.repeated_first}")
-    for what, found, wanted in (("payments on the topic", folder.count("transactions"), known.rows),
-                                ("disputes on the topic", folder.count("disputes"), known.frauds),
-                                ("decisions about payments", payments, known.rows),
-                                ("decisions", folder.count("decisions"), known.rows + known.frauds),
-                                ("dead letters", folder.count("dead-letters"), 0)):
-        if found != wanted:
-            problems.append(f"{found:,} {what}, expected {wanted:,}")
+    wanted = {"decisions about payments": known.rows, "transactions": known.rows, "disputes": known.frauds,
+              "decisions": known.rows + known.frauds, "dead-letters": 0}
+    for what, found in {"decisions about payments": payments, **folder.counts()}.items():
+        if found != wanted[what]:
+            problems.append(f"{found:,} {what}, expected {wanted[what]:,}")
     return problems
 
 
 def table(report):
     width = max(len(column["name"]) for column in report["columns"])
-    say(f"{'column'.ljust(width)}  {'rows':>8}  {'not 0':>8}  {'different':>9}  {'tied':>4}  "
+    say(f"{'column'.ljust(width)}  {'rows':>8}  {'not 0':>8}  {'different':>9}  {'tied':>4}  {'aged':>5}  "
         f"{'largest':>8}  {'relative':>8}")
     for column in report["columns"]:
         verdict = "holds" if column["holds"] else "DIFFERS" if column["different"] else "INCOMPLETE"
         say(f"{column['name'].ljust(width)}  {column['rows']:>8,}  {column['not_zero']:>8,}  {column['different']:>9,}  "
-            f"{column['different_tied']:>4}  {column['largest_absolute']:>8.1e}  {column['largest_relative']:>8.1e}  "
+            f"{column['different_tied']:>4}  {column['different_aged']:>5}  {column['largest_absolute']:>8.1e}  {column['largest_relative']:>8.1e}  "
             f"{verdict}")
         for example in column["examples"]:
             decided = "nothing" if example["decided"] is None else example["decided"]
@@ -193,17 +212,20 @@ def table(report):
     vacuous = sum(column["not_zero"] == 0 for column in report["columns"])
     if vacuous:
         say(f"{vacuous} columns are 0 in all of these rows: a terminal's windows end seven days before the payment")
+    if report.get("ages_ms"):
+        half, most, oldest = report["ages_ms"]
+        say(f"{report['aged']:,} rows differ by what was decided within the age of their profiles (aged), which was "
+            f"{half} ms for half of them, {most} ms for 99 of 100, {oldest} ms at most")
     say("weir's features are the book's: proved" if report["holds"] else "NOT PROVED")
 
 
-def compare(args, data, known):
-    """The report."""
-    if not (data / "weir.db").is_file():
-        raise Failed(f"{data} has no weir.db, expected a data folder")
+def compare(args, folder, known, ages=None):
+    """The report. `ages`: of the profiles that the decisions read, where they were not up to date."""
     books = expected(args.folder, known.rows)
-    comparison = Comparison(books, known.ties, lambda number: number < known.rows)
-    folder = Folder(data)
+    comparison = Comparison(books, known.ties, lambda number: number < known.rows, ages)
     try:
+        if ages:
+            read_times(folder, ages)
         payments = read_decisions(folder, comparison)
         problems = problems_of(comparison, folder, known, payments)
     finally:
@@ -213,15 +235,21 @@ def compare(args, data, known):
         holds = tally.different == 0 and tally.rows == comparison.rows
         columns.append({"name": column.name, **vars(tally), "holds": holds})
     ties = sum(comparison.place(number) is not None for number in known.ties)
-    return {"rows": comparison.rows, "compared": comparison.compared, "ties": ties, "columns": columns,
-            "problems": problems, "holds": comparison.holds() and not problems}
+    report = {"rows": comparison.rows, "compared": comparison.compared, "ties": ties, "columns": columns,
+              "problems": problems, "holds": comparison.holds() and not problems}
+    if ages:
+        report |= {"aged": len(comparison.aged), "ages_ms": ages.spread()}
+    return report
 
 
 def prove(args, work):
     try:
         known = facts(args.folder, args.rows)
-        data = args.decided or decide(args, work, known)
-        args.report = compare(args, data, known)
+        if args.kafka:
+            store = broker.decide(args.weir, TOPOLOGY, args.folder, work, known.rows, known.rows + known.frauds, show)
+            args.report = compare(args, store, known, Ages(args.folder, known.rows))
+        else:
+            args.report = compare(args, opened(args.decided or decide(args, work, known)), known)
     except (Damaged, Unusable, Failed, sqlite3.Error, ValueError, KeyError, OSError) as error:
         args.report = {"holds": False, "problems": [str(error)]}
         raise Failed(str(error)) from error
@@ -239,15 +267,10 @@ def compared(args):
         return 1
 
 
-def through_a_broker():
-    """The same payments paced into a broker, where a terminal's profile may be older than the payment that reads it.
-
-    Whether a row that differs is explained by that age can only be said of decisions that record it. None does,
-    and a comparison without the explanation would prove nothing.
-    """
-    show("--kafka is not available yet: a decision does not record how old the profiles were that it read "
-         "(schemas/decision.avsc), so a row that differs could not be explained")
-    return 2
+def opened(data):
+    if not (data / "weir.db").is_file():
+        raise Failed(f"{data} has no weir.db, expected a data folder")
+    return Folder(data)
 
 
 def arguments():
@@ -258,7 +281,7 @@ def arguments():
     parser.add_argument("--decided", type=Path, metavar="DIR", help="compare what this data folder has already")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the run, also when it holds")
     parser.add_argument("--self-test", action="store_true", help="try the comparison on right and wrong answers")
-    parser.add_argument("--kafka", action="store_true", help="through a broker; not available yet")
+    parser.add_argument("--kafka", action="store_true", help="through a broker, paced, by two processes")
     args = parser.parse_args()
     given = os.environ.get("HANDBOOK_ROWS")
     args.rows = ALL_ROWS
@@ -292,8 +315,6 @@ def tried(args):
 
 def main():
     args = arguments()
-    if args.kafka:
-        return through_a_broker()
     why = skipped(args)
     if why:
         print(json.dumps({"holds": None, "skipped": why}) if args.json else why)
@@ -303,6 +324,9 @@ def main():
     if args.weir is None and args.decided is None:
         build()
         args.weir = BIN / "weir"
+    if args.kafka and not os.environ.get("WEIR_TEST_BROKERS"):
+        services = ROOT / "scripts" / "services"
+        os.execv(services, [str(services), "run", "--kafka", "--", sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]])
     args.report = {"holds": False, "problems": ["stopped"]}
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         code = compared(args) if args.decided else concluded(prove, args, "weir-handbook", args.keep)

@@ -107,11 +107,11 @@ struct Cli {
     /// JSON Lines written by the webhook stub
     #[arg(long, value_name = "FILE")]
     webhook_log: Option<PathBuf>,
-    /// Another data folder whose decisions must be the same, decided_at aside
+    /// Another data folder whose decisions must be the same, decided_at and profile_age_ms aside
     #[arg(long, value_name = "DIR")]
     compare: Option<PathBuf>,
     /// Another prefix on the same cluster whose decisions must be the same and in the same order
-    /// within a partition, decided_at aside
+    /// within a partition, decided_at and profile_age_ms aside
     #[arg(long, value_name = "PREFIX", requires = "brokers", conflicts_with = "compare")]
     compare_prefix: Option<String>,
     /// Threads that judge partitions

@@ -43,6 +43,12 @@ def columns():
 COLUMNS = columns()
 
 
+def of_terminal(index):
+    """Days of the column's window, if it is one of a terminal."""
+    name = COLUMNS[index].name
+    return int(name.rsplit("_", 2)[-2].removesuffix("DAY")) if name.startswith("TERMINAL_ID") else None
+
+
 def of_time(second):
     """The two columns that follow from the time."""
     days, rest = divmod(second, DAY_S)

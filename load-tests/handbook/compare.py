@@ -3,7 +3,8 @@
 Flags and counts must be equal, shares within 1e-12, means within 1e-9 of themselves (of one unit,
 where they are less: the book's own have the residue of a running sum). Of rows that share customer
 and second the book's order is arbitrary: there a customer's count may differ by one, and the mean
-by exactly the payment that is counted in one of the two and not in the other.
+by exactly the payment that is counted in one of the two and not in the other. Through a broker the
+profiles that a decision reads may lack what was decided just before it: see ages.py.
 """
 
 import math
@@ -27,6 +28,7 @@ class Tally:
     not_zero: int = 0              # rows for which the book has more to say than 0
     different: int = 0
     different_tied: int = 0
+    different_aged: int = 0        # explained by the age of the profiles
     largest_absolute: float = 0.0
     largest_relative: float = 0.0  # among those that are not zero
     examples: list = field(default_factory=list)
@@ -41,10 +43,10 @@ class Tally:
 
 
 class Comparison:
-    """`wanted` says of a row's number whether it is to be compared."""
+    """`wanted` says of a row's number whether it is to be compared; `ages`, if there are any, explain differences."""
 
-    def __init__(self, books, ties, wanted):
-        self.books, self.ties = books, ties
+    def __init__(self, books, ties, wanted, ages=None):
+        self.books, self.ties, self.ages = books, ties, ages
         self.states = [bytearray(WANTED if wanted(number) else LEFT_OUT
                                  for number in range(book.first, book.first + book.size)) for book in books]
         self.rows = sum(state.count(WANTED) for state in self.states)
@@ -52,6 +54,7 @@ class Comparison:
         self.compared = 0
         # rows that were decided about again
         self.repeated, self.repeated_first = 0, None
+        self.aged = set()
 
     def place(self, number):
         """The book of a row that is to be compared, the states of its rows, and the row's place there."""
@@ -88,6 +91,9 @@ class Comparison:
                 tally.differs(value, right)
             elif tied(index, found, expected, self.ties.get(number, ())):
                 tally.different_tied += 1
+            elif self.ages and self.ages.explain(number, index, found, expected):
+                tally.different_aged += 1
+                self.aged.add(number)
             else:
                 tally.different += 1
                 tally.differs(value, right)

@@ -214,6 +214,10 @@ class Folder:
             total += last[0] - low + last[1] if last else 0
         return total
 
+    def counts(self):
+        """Records of the topics that tell whether all was taken."""
+        return {topic: self.count(topic) for topic in ("transactions", "disputes", "decisions", "dead-letters")}
+
     def payloads(self, topic):
         """Partition by partition, in the order of the log."""
         for low, high in self.ranges(topic):

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import twin
-from book import COLUMNS, expected, facts
+from ages import DELAY_S, Ages
+from book import COLUMNS, DAY_S, expected, facts, payments
 from compare import Comparison
 from decisions import Contract, Damaged, Folder
 
@@ -16,6 +17,7 @@ WHOLE_ROWS = 20_000
 # beyond those, every so many-th row of both files is computed as well
 EVERY = 23
 WRONG_ROWS = 300
+AGED_ROWS = 900
 ALL = 1 << 62
 
 SAMPLE = {
@@ -163,6 +165,51 @@ def flip_weekend(second):
     return 5 - weekday if weekday < 5 else -2
 
 
+def aged_answers(folder, books, rng):
+    """What the age of profiles explains, to the millisecond, and what it does not; how much was tried."""
+    ages = Ages(folder, ALL)
+    frauds = {number for number, _, _, _, _, fraud in payments(folder) if fraud}
+    for number, second in enumerate(ages.seconds):
+        ages.payment_ms[number] = second * 1000
+        if number in frauds:
+            ages.dispute_ms[number] = (second + DELAY_S) * 1000
+    count, share, tried = len(COLUMNS) - 2, len(COLUMNS) - 1, 0
+    while tried < AGED_ROWS:
+        book = rng.choice(books)
+        number = book.first + rng.randrange(book.size)
+        right = [values[number - book.first] for values in book.values]
+        to = ages.seconds[number] - DELAY_S
+        known = [other for other in ages.at_terminal[ages.terminals[number]]
+                 if to - 30 * DAY_S < ages.seconds[other] <= to and other in frauds]
+        newest = max((ages.dispute_ms[other] for other in known), default=0)
+        needed = ages.payment_ms[number] - newest
+        # an age of seven days would be one of the payments too
+        if needed >= DELAY_S * 1000:
+            continue
+        missing = sum(ages.dispute_ms[other] == newest for other in known)
+
+        def explained(index, value, age):
+            ages.aged(number, age)
+            found = list(right)
+            found[index] = value
+            return ages.explain(number, index, found, right)
+
+        short = right[share] - missing / right[count]
+        for what, index, value, age, wanted in (
+                ("what came last was missing", share, short, needed, True),
+                ("it was there already", share, short, needed - 1, False),
+                ("more was missing than came last", share, right[share] - (missing + 1) / right[count], needed, False),
+                ("half a verdict was missing", share, right[share] - 0.5 / right[count], needed, False),
+                ("there was one too many", share, right[share] + 1 / right[count], needed, False),
+                ("its age is not known", share, short, None, False),
+                ("an old payment was missing", count, right[count] - 1, needed, False),
+                ("everything was missing", count, 0, ages.payment_ms[number], True),
+                ("a customer's own was missing", 2, right[2] - 1, ages.payment_ms[number], False)):
+            check(explained(index, value, age) == wanted, f"transaction {number}, {what}: explained is {not wanted}")
+            tried += 1
+    return tried
+
+
 def run(folder, seed, say):
     """Raises `Wrong` with what is not as it should be."""
     began = time.monotonic()
@@ -195,4 +242,6 @@ def run(folder, seed, say):
             apart.append((number, int(more)))
     check(apart, "no tied row differs from the book, expected some to try the tie on")
     tried = wrong_answers(trial, rng, apart)
+    aged = aged_answers(folder, books, rng)
+    say(f"aged: {aged} answers of older profiles were explained or refused as they should be")
     say(f"wrong: each of {tried} wrong answers was found (seed {seed}), in {time.monotonic() - began:.0f} s")

@@ -50,6 +50,7 @@ pub(super) fn decision(i: i64, kind: Kind, outcome: Outcome) -> Decision<'static
         rule_set: text("rules"),
         model: None,
         lists: None,
+        profile_age_ms: None,
         degraded: Vec::new(),
         shadow: Vec::new(),
         source: Source { topic: text("transactions"), partition: 1, offset: i, schema_id: -1 },

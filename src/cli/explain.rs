@@ -207,6 +207,9 @@ fn show(decision: &Decision<'_>, features: &[String]) {
         let number = format!("number {i}");
         say!("  {:<32} {value}", features.get(i).unwrap_or(&number));
     }
+    if let Some(age) = decision.profile_age_ms {
+        say!("profiles    of {age} ms before");
+    }
     say!("rule set    {}", decision.rule_set);
     for degraded in &decision.degraded {
         say!("degraded    {degraded}");

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Contract;
 use super::encode::{EncodeError, Encoder};
-use crate::event::TouchEvent;
+use crate::event::{Millis, TouchEvent};
 
 /// The schema of one event of a touch record.
 static EVENT: LazyLock<Schema> = LazyLock::new(|| {
@@ -72,9 +72,17 @@ impl TouchEncoder {
 
 impl Encoder {
     /// Appends a framed touch record of `count` events, as [`TouchEncoder::event`] wrote them.
-    pub fn encode_touch(&self, partition: u32, count: usize, items: &[u8], out: &mut Vec<u8>) {
+    pub fn encode_touch(
+        &self,
+        partition: u32,
+        decided_until: Millis,
+        count: usize,
+        items: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         self.frame(Contract::Touch, out);
         zigzag(i64::from(partition), out);
+        zigzag(decided_until.0, out);
         if count > 0 {
             zigzag(i64::try_from(count).unwrap_or(i64::MAX), out);
             out.extend_from_slice(items);
@@ -119,6 +127,7 @@ mod tests {
         #[test]
         fn a_record_written_in_pieces_reads_as_one(
             partition in 0..70_000_u32,
+            decided_until in any::<i64>().prop_map(Millis),
             events in proptest::collection::vec(
                 (any::<i64>(), any::<Option<i64>>(), proptest::collection::vec(".{0,40}", 0..4)),
                 0..200,
@@ -131,13 +140,13 @@ mod tests {
                 encoder.event(event, &mut items).unwrap();
             }
             let mut record = Vec::new();
-            Encoder::default().encode_touch(partition, events.len(), &items, &mut record);
+            Encoder::default().encode_touch(partition, decided_until, events.len(), &items, &mut record);
             let partition = i32::try_from(partition).unwrap();
             let read: Touch<'_> = decode_own(Contract::Touch, &record).unwrap();
-            prop_assert_eq!(read, Touch { partition, events: events.clone() });
+            prop_assert_eq!(read, Touch { partition, decided_until, events: events.clone() });
             // and the other way: the reference encoding of the same is read alike
             let mut whole = Vec::new();
-            Encoder::default().encode(Contract::Touch, &Touch { partition, events }, &mut whole).unwrap();
+            Encoder::default().encode(Contract::Touch, &Touch { partition, decided_until, events }, &mut whole).unwrap();
             prop_assert_eq!(
                 decode_own::<Touch<'_>>(Contract::Touch, &whole).unwrap(),
                 decode_own::<Touch<'_>>(Contract::Touch, &record).unwrap()

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! retention = "90d"                 # an account or entity that is idle for longer is forgotten
+//! grace = "10m"                     # an event that comes so much later than newer ones finds all windows whole
 //!
 //! [[feature]]
 //! name = "declines_count_1h"
@@ -70,6 +71,8 @@ struct File {
     #[serde(default)]
     retention: Option<Spanned<String>>,
     #[serde(default)]
+    grace: Option<Spanned<String>>,
+    #[serde(default)]
     feature: Vec<FeatureSpec>,
 }
 
@@ -82,6 +85,8 @@ pub struct FeatureFile {
     pub text: String,
     /// how long what is idle is remembered, milliseconds
     pub retention_ms: i64,
+    /// how much later than newer ones an event may come and find all windows whole
+    pub grace_ms: i64,
     /// the features, in the order of the file
     pub features: Vec<FeatureSpec>,
 }
@@ -111,17 +116,22 @@ impl FeatureFile {
     /// The first thing that is wrong with it.
     pub fn parse(path: &Path, text: String) -> Result<FeatureFile, Problem> {
         let file: File = parse(path, &text)?;
-        let retention_ms = match &file.retention {
-            None => 90 * 24 * 3_600_000,
-            Some(retention) => duration_ms(retention.get_ref()).ok_or_else(|| {
+        let duration = |name: &str, given: &Option<Spanned<String>>, usual: &str| {
+            let (given, span) = match given {
+                Some(given) => (given.get_ref().as_str(), given.span()),
+                None => (usual, 0..0),
+            };
+            duration_ms(given).ok_or_else(|| {
                 let message = format!(
-                    "retention is {:?}, expected a number and s, m, h or d such as \"90d\"",
-                    retention.get_ref()
+                    "{name} is {given:?}, expected a number and s, m, h or d such as {usual:?}"
                 );
-                Problem::new(Place::span(path, &text, retention.span()), message)
-            })?,
+                Problem::new(Place::span(path, &text, span), message)
+            })
         };
-        Ok(FeatureFile { path: path.to_owned(), text, retention_ms, features: file.feature })
+        let retention_ms = duration("retention", &file.retention, "90d")?;
+        let grace_ms = duration("grace", &file.grace, "10m")?;
+        let path = path.to_owned();
+        Ok(FeatureFile { path, text, retention_ms, grace_ms, features: file.feature })
     }
 }
 

@@ -122,6 +122,9 @@ pub struct Decision<'a> {
     pub features: Vec<Slot<'a>>,
     /// hash of the feature set
     pub feature_set: Text<'a>,
+    /// what any partition had committed so many milliseconds before `decided_at` was in the profiles
+    /// that features read; `None`: none reads them
+    pub profile_age_ms: Option<i64>,
     /// hash of rules and thresholds
     pub rule_set: Text<'a>,
     /// hash of the model

@@ -68,6 +68,8 @@ pub struct TouchEvent<'a> {
 pub struct Touch<'a> {
     /// of the input
     pub partition: i32,
+    /// what the partition's owner decided before then is in this touch or in one before it
+    pub decided_until: Millis,
     /// in the order in which they were taken
     #[serde(borrow)]
     pub events: Vec<TouchEvent<'a>>,

@@ -24,6 +24,8 @@ pub struct Case<'a> {
     pub fields: Vec<Slot<'a>>,
     /// all features, in the feature set's order
     pub features: &'a [Slot<'a>],
+    /// see [`Decision`](crate::event::Decision)
+    pub profile_age_ms: Option<i64>,
     /// what was left out or not known, and why
     pub degraded: Vec<Text<'a>>,
     /// the record the event came in

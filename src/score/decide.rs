@@ -73,6 +73,7 @@ impl Engine {
             fields: verdict.fields,
             features: case.features.to_vec(),
             feature_set: Text::from(self.rules.features().hash()),
+            profile_age_ms: case.profile_age_ms,
             rule_set: Text::from(self.rules.hash()),
             model: None,
             lists: None,
@@ -220,6 +221,7 @@ impl Engine {
             decided_at: record.decided_at,
             fields: record.fields.iter().map(|field| field.value).collect(),
             features: &record.features,
+            profile_age_ms: record.profile_age_ms,
             degraded: record.degraded.clone(),
             source: record.source.clone(),
         }))

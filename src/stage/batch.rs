@@ -80,8 +80,8 @@ struct Touches {
     /// events in `items`
     count: usize,
     items: Vec<u8>,
-    /// records that were full
-    full: Vec<(usize, Vec<u8>)>,
+    /// records that were full, each with what was decided before it was
+    full: Vec<(Millis, usize, Vec<u8>)>,
 }
 
 /// What a batch did, for metrics.
@@ -95,6 +95,8 @@ pub struct Tally {
     pub escalations: BTreeMap<Kind, u64>,
     /// repeated events, by topic
     pub duplicates: BTreeMap<Topic, u64>,
+    /// events that came too late for windows to be whole, by topic
+    pub late: BTreeMap<Topic, u64>,
     /// records given up, by stage and code
     pub refused: BTreeMap<(&'static str, &'static str), u64>,
     /// decisions made without something, by what
@@ -169,11 +171,12 @@ impl Batch {
         encoder: &mut TouchEncoder,
         partition: u32,
         event: &TouchEvent<'_>,
+        now: Millis,
     ) -> Result<(), EncodeError> {
         let touches = self.touches.entry(partition).or_default();
         if touches.items.len() >= limits().touch_bytes {
             let count = std::mem::take(&mut touches.count);
-            touches.full.push((count, std::mem::take(&mut touches.items)));
+            touches.full.push((now, count, std::mem::take(&mut touches.items)));
         }
         let before = touches.items.len();
         encoder.event(event, &mut touches.items)?;
@@ -200,6 +203,11 @@ impl Batch {
                 self.tally.degraded.insert(without.to_owned(), 1);
             }
         }
+    }
+
+    /// Counts an event that came too late for windows to be whole.
+    pub fn late(&mut self, topic: Topic) {
+        *self.tally.late.entry(topic).or_default() += 1;
     }
 
     /// Counts a repeated event.
@@ -241,11 +249,11 @@ impl Batch {
     /// When the roll-up does not fit its contract.
     pub fn seal(&mut self, encoder: &mut Encoder, now: Millis) -> Result<(), EncodeError> {
         for (partition, touches) in std::mem::take(&mut self.touches) {
-            let open = (touches.count, touches.items);
+            let open = (now, touches.count, touches.items);
             self.touch_records.insert(partition, touches.full.len() as i64 + 1);
-            for (count, items) in touches.full.into_iter().chain([open]) {
+            for (until, count, items) in touches.full.into_iter().chain([open]) {
                 self.records.push_with(Topic::Touches, partition, now.0, b"", |out| {
-                    encoder.encode_touch(partition, count, &items, out);
+                    encoder.encode_touch(partition, until, count, &items, out);
                     Ok::<(), EncodeError>(())
                 })?;
             }

@@ -2,12 +2,16 @@
 //!
 //! Both are read without a group, each process for itself, from their beginning: a process knows every
 //! entity before it is ready. Where a worker keeps the profiles by itself, touches are read from now on
-//! only, to be counted. How old a touch is when it gets here is measured.
+//! only, to be counted. How old a touch is when it gets here is measured, and until when all of them have
+//! been heard.
+
+mod heard;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use heard::Heard;
 use metrics::{counter, histogram};
 
 use super::snapshots::{self, Loaded, Recorder, SnapshotPlan, Table};
@@ -31,8 +35,14 @@ pub fn start(
     part: Part,
     stop: Stop,
 ) -> std::io::Result<JoinHandle<()>> {
+    let heard = table.as_ref().map(|table| Heard::new(Arc::clone(&table.profiles)));
+    let asking = match &heard {
+        Some(heard) => Some(heard.clone().ask(Arc::clone(&log), clock.clone(), stop.clone())?),
+        None => None,
+    };
     std::thread::Builder::new().name("weir-listen".into()).spawn(move || {
         let mut listener = Listener {
+            heard,
             clock,
             table,
             part: part.clone(),
@@ -47,10 +57,15 @@ pub fn start(
             part.not_ready(error.to_string());
             tracing::warn!(%error, ?pause, "touches are not heard, listening again");
         });
+        if let Some(asking) = asking {
+            let _ = asking.join();
+        }
     })
 }
 
 struct Listener {
+    /// until when the table has heard everything
+    heard: Option<Heard>,
     clock: Clock,
     table: Option<Table>,
     part: Part,
@@ -67,6 +82,7 @@ struct Listener {
 impl Listener {
     /// Where listening begins, and what must be heard before the process is ready.
     fn begin(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), Crash> {
+        let now_ms = self.clock.now_ms();
         let touches = every_partition(log, &[Topic::Touches])?;
         let control = every_partition(log, &[Topic::Control])?;
         let ends = log.ends(&touches)?;
@@ -82,7 +98,6 @@ impl Listener {
         let ended: Vec<Position> = touches.iter().zip(ends).map(position).collect();
         if let Some(table) = &mut self.table {
             table.profiles.clear();
-            table.profiles.heard(false);
             self.loaded = Loaded::default();
             if let Some(vault) = self.plan.vault() {
                 let mut between = || Crash::if_stopped(stop);
@@ -106,6 +121,9 @@ impl Listener {
             if let Some(recorder) = &mut self.recorder {
                 recorder.assigned(table, Series::Profiles, &ended);
             }
+        }
+        if let Some(heard) = &self.heard {
+            heard.begin(&first, now_ms);
         }
         let offsets = first.into_iter().chain(log.beginnings(&control)?);
         self.at = touches.iter().chain(&control).zip(offsets).map(position).collect();
@@ -171,8 +189,8 @@ impl Listener {
             }
         }
         self.behind = None;
-        if let Some(table) = &self.table {
-            table.profiles.heard(true);
+        if let Some(heard) = &self.heard {
+            heard.complete();
         }
         self.part.ready();
         Ok(())
@@ -186,7 +204,8 @@ impl Listener {
         }
         let age = u64::try_from(self.clock.now_ms() - record.timestamp_ms).unwrap_or(0);
         histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());
-        match decode_own::<Touch<'_>>(Contract::Touch, record.payload()) {
+        let touch = decode_own::<Touch<'_>>(Contract::Touch, record.payload());
+        match &touch {
             Ok(touch) => {
                 counter!(metric::TOUCHED).increment(touch.events.len() as u64);
                 if let Some(Table { set, profiles }) = &self.table {
@@ -195,6 +214,9 @@ impl Listener {
                 }
             }
             Err(error) => tracing::error!(%position, %error, "unreadable touches"),
+        }
+        if let Some(heard) = &self.heard {
+            heard.touch(position, touch.ok().map(|touch| touch.decided_until));
         }
     }
 }

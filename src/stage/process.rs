@@ -237,15 +237,20 @@ impl Processor {
         let Ready { decoded, facts, account, partition } = ready;
         let (event, account, partition) = (&decoded.event, *account, *partition);
         self.faults.pass_at(Step::Apply, record.position)?;
+        // before they are read: they may hear more meanwhile
+        let profile_age_ms = self.profile_age_ms(now);
         let set = &self.set;
         let state = self.states.entry(partition).or_default();
         let before = Some((&mut self.features, self.profiles.as_ref()));
         let applied = state.apply(set, account, event, facts, came(record), self.horizon, before);
         match applied.seen {
             Seen::New => {
+                if applied.late {
+                    batch.late(record.position.topic);
+                }
                 set.marks(facts, applied, &mut self.marks);
                 if let Some(touch) = TouchEvent::of(event, key(record), &self.marks) {
-                    batch.touched(&mut self.touches, partition, &touch)?;
+                    batch.touched(&mut self.touches, partition, &touch, now)?;
                     if self.inline {
                         self.profiles.apply(set, &touch, |_| false);
                     }
@@ -254,7 +259,7 @@ impl Processor {
                     return Ok(Fate::Labelled);
                 }
                 state.read(set, account, facts, &mut self.features, &self.profiles);
-                self.decide(record, event, decoded.schema_id, now, batch)?;
+                self.decide(record, event, decoded.schema_id, profile_age_ms, now, batch)?;
                 Ok(Fate::Decided)
             }
             Seen::Duplicate => {
@@ -269,11 +274,24 @@ impl Processor {
         }
     }
 
+    /// How long before now everything that was committed is in the profiles. What this processor does
+    /// itself is in them at once.
+    fn profile_age_ms(&self, now: Millis) -> Option<i64> {
+        if !self.set.has_profiles() {
+            return None;
+        }
+        match self.inline {
+            true => Some(0),
+            false => self.profiles.heard_until().map(|until| (now.0 - until).max(0)),
+        }
+    }
+
     fn decide(
         &mut self,
         record: &Record,
         event: &Event<'_>,
         schema_id: i64,
+        profile_age_ms: Option<i64>,
         now: Millis,
         batch: &mut Batch,
     ) -> Result<(), ProcessError> {
@@ -288,6 +306,7 @@ impl Processor {
             decided_at: now,
             fields: self.engine.fields_of(event),
             features: self.features.values(),
+            profile_age_ms,
             degraded: self.degraded.clone(),
             source: Source {
                 topic: Text::from(topic.name()),

@@ -103,6 +103,9 @@ impl Reporter {
             counter!(metric::DISCARDED, "topic" => topic, "reason" => "duplicate")
                 .increment(*count);
         }
+        for (topic, count) in &tally.late {
+            counter!(metric::LATE, "topic" => topic.name()).increment(*count);
+        }
         for ((stage, code), count) in &tally.refused {
             counter!(metric::DEAD_LETTERS, "stage" => *stage, "code" => *code).increment(*count);
         }

@@ -54,6 +54,8 @@ pub struct Came<'a> {
 pub struct Applied {
     /// whether and how it was seen before
     pub seen: Seen,
+    /// whether it came so late that windows were not kept whole for it
+    pub late: bool,
     /// bit i: it counts in group i of its kind
     pub(super) counted: u64,
 }
@@ -81,7 +83,7 @@ impl FeatureSet {
         let payload = xxh3_64(came.payload).cast_signed();
         let seen = ring.look_up(arena, id, payload, horizon);
         if seen != Seen::New {
-            return Applied { seen, counted: 0 };
+            return Applied { seen, late: false, counted: 0 };
         }
         ring.accept(arena, id, payload, event.event_time(), horizon);
         if let (Some(labels), Some((payment, verdict))) = (section.labels, facts.says) {
@@ -97,7 +99,8 @@ impl FeatureSet {
                 group.add(arena, facts.entry(i), watermark);
             }
         }
-        Applied { seen, counted }
+        let late = facts.time < watermark.saturating_sub(self.grace_ms);
+        Applied { seen, late, counted }
     }
 
     /// The groups an event counts in: those it matches, but for what counted its subject already.

@@ -4,7 +4,7 @@
 //! Everything kept here commutes: touches of different partitions may come in any order and leave the
 //! same behind. `declare` refuses aggregates that do not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -21,6 +21,8 @@ use crate::event::{Entity, TouchEvent, Verdict};
 
 /// Leading bits of an entity's hash that tell its part.
 const PART_BITS: u32 = 10;
+/// Where not even that is known which was committed before the start.
+const NOT_HEARD: i64 = i64::MIN;
 /// Bytes past which a range of parts is captured in two pieces.
 const BYTES_MAX: usize = 3 << 17;
 
@@ -51,8 +53,8 @@ pub struct Profiles {
     since: RwLock<[Vec<i64>; KEYS.len()]>,
     /// what is captured in one piece; such a range is only ever split
     ranges: Mutex<Vec<Range>>,
-    /// whether everything that was touched before the start is in it
-    heard: AtomicBool,
+    /// see [`Profiles::heard_until`]
+    heard: AtomicI64,
 }
 
 impl Default for Profiles {
@@ -62,7 +64,7 @@ impl Default for Profiles {
             watermarks: Mutex::default(),
             since: RwLock::default(),
             ranges: Mutex::new(vec![Range::default()]),
-            heard: AtomicBool::new(false),
+            heard: AtomicI64::new(NOT_HEARD),
         }
     }
 }
@@ -76,14 +78,15 @@ impl Profiles {
         locked(&self.parts[Range::leading(id, PART_BITS)])
     }
 
-    /// Says whether everything that was touched before the start is in it.
-    pub fn heard(&self, heard: bool) {
-        self.heard.store(heard, Ordering::Release);
+    /// Says until when everything that any partition committed is in it, milliseconds since 1970;
+    /// `None`: not even what was committed before the start.
+    pub fn hear(&self, until: Option<i64>) {
+        self.heard.store(until.unwrap_or(NOT_HEARD), Ordering::Release);
     }
 
-    /// Whether everything that was touched before the start is in it, as far as anybody keeps it.
-    pub fn is_heard(&self) -> bool {
-        self.heard.load(Ordering::Acquire)
+    /// Until when everything that any partition committed is in it, as somebody said who keeps it.
+    pub fn heard_until(&self) -> Option<i64> {
+        Some(self.heard.load(Ordering::Acquire)).filter(|until| *until != NOT_HEARD)
     }
 
     fn watermarks(&self) -> Watermarks {

@@ -320,6 +320,8 @@ pub struct FeatureSet {
     pub(super) by_id: HashMap<i64, GroupRef>,
     /// an account or entity that is idle for longer is forgotten
     pub(super) retention_ms: i64,
+    /// an event that is older than the newest of its kind by more is late
+    pub(super) grace_ms: i64,
 }
 
 /// What is read under one key.

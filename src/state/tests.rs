@@ -16,11 +16,14 @@ const SAME: Came<'_> = Came { payload: b"same", written: Millis(0) };
 const DAY_MS: i64 = 24 * 3_600_000;
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
+/// As the file says.
+const GRACE_MS: i64 = 7 * HOUR_MS;
 const T0: i64 = 1_700_000_000_000 / DAY_MS * DAY_MS;
 
 /// One of each aggregate, exact and bucketed, under the account and under its terminal.
 const FILE: &str = r#"
 retention = "300d"
+grace = "7h"
 [[feature]]
 name = "exact_count"
 kind = "transaction"
@@ -248,6 +251,22 @@ struct Paid {
     account: u8,
 }
 
+impl Paid {
+    /// An accepted payment of one cent.
+    fn plain(id: String, time: i64) -> Paid {
+        Paid {
+            id,
+            time,
+            amount: 1,
+            declined: false,
+            refunded: false,
+            country: None,
+            terminal: 0,
+            account: 0,
+        }
+    }
+}
+
 /// The events of a test, owned.
 #[derive(Clone, Debug)]
 enum Happened {
@@ -404,8 +423,11 @@ impl Twin {
         entries: usize,
         subject: fn(&Paid) -> i64,
     ) -> Vec<&'a Paid> {
-        let mut all: Vec<&Paid> =
-            self.paid.iter().filter(|paid| of(paid) && paid.time > self.newest - kept).collect();
+        let mut all: Vec<&Paid> = self
+            .paid
+            .iter()
+            .filter(|paid| of(paid) && paid.time > self.newest - kept - GRACE_MS)
+            .collect();
         all.sort_by_key(|paid| (paid.time, subject(paid)));
         let all = all.split_off(all.len().saturating_sub(entries));
         let covered = |paid: &&Paid| paid.time > now - delay - window && paid.time <= now - delay;
@@ -461,9 +483,10 @@ fn bucketed(
     (window, delay, kept, bucket): (i64, i64, i64, i64),
 ) -> bool {
     let number = |time: i64| time.div_euclid(bucket);
-    number(paid.time) > number((now - delay - window).max(newest - kept))
+    let kept_from = newest - kept - GRACE_MS;
+    number(paid.time) > number((now - delay - window).max(kept_from))
         && number(paid.time) <= number(now - delay)
-        && number(paid.time) > number(newest - kept)
+        && number(paid.time) > number(kept_from)
 }
 
 #[allow(clippy::too_many_lines, reason = "one check an aggregate, all at one place")]
@@ -495,8 +518,10 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
     check("exact_min", all.iter().copied().reduce(f64::min));
     let history = before.window(|paid| own(paid), now, days(3, 0, 5), 256, in_account);
     // what the event itself pushed out was pushed out before it is read
-    let history: Vec<&Paid> =
-        history.into_iter().filter(|paid| paid.time > twin.newest - 5 * DAY_MS).collect();
+    let history: Vec<&Paid> = history
+        .into_iter()
+        .filter(|paid| paid.time > twin.newest - 5 * DAY_MS - GRACE_MS)
+        .collect();
     let history = amounts(&history);
     let amount = current.amount as f64;
     check("ratio_amount", mean(&history).filter(|mean| *mean != 0.0).map(|mean| amount / mean));
@@ -815,6 +840,16 @@ fn what_is_wrong_with_a_feature_is_named_with_its_place() {
         assert!(error.contains(part), "{lines}: {error}");
         assert!(error.contains(&format!("features.toml:{line}:")), "{lines}: {error}");
     }
+    let grace = |grace: &str| {
+        format!("grace = {grace:?}\n{}", feature("aggregate = \"count\"\nwindow = \"1m\""))
+    };
+    let error = load(&grace("1h")).unwrap_err();
+    assert!(
+        error.contains("features.toml:6:") && error.contains("3600 of them, expected"),
+        "{error}"
+    );
+    let error = load(&grace("soon")).unwrap_err();
+    assert!(error.contains("features.toml:1:") && error.contains("grace is \"soon\""), "{error}");
     let label =
         "[[feature]]\nname = \"f\"\nkind = \"chat\"\naggregate = \"label_rate\"\nwindow = \"1d\"";
     assert!(load(label).unwrap_err().contains("labels are of payments"));
@@ -845,16 +880,7 @@ fn a_new_feature_says_nothing_before_its_window_has_passed_and_others_keep_their
     let old = load(&count("day", "1d")).unwrap();
     let new = load(&(count("day", "1d") + &count("hour", "1h"))).unwrap();
     let pay = |state: &mut State, set: &FeatureSet, number: i64, time: i64| {
-        let paid = Paid {
-            id: format!("t{number}"),
-            time,
-            amount: 1,
-            declined: false,
-            refunded: false,
-            country: None,
-            terminal: 0,
-            account: 0,
-        };
+        let paid = Paid::plain(format!("t{number}"), time);
         let (id, happened) = (format!("e{number}"), Happened::Paid(paid));
         let event = event(&id, &happened, "a", "x");
         let (facts, profiles) = (set.facts(&event), Profiles::default());
@@ -888,18 +914,8 @@ fn a_new_feature_says_nothing_before_its_window_has_passed_and_others_keep_their
 #[test]
 fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
     let set = set();
-    let paid = |amount: i64, time: i64| {
-        Happened::Paid(Paid {
-            id: "t1".into(),
-            time,
-            amount,
-            declined: false,
-            refunded: false,
-            country: None,
-            terminal: 0,
-            account: 0,
-        })
-    };
+    let paid =
+        |amount: i64, time: i64| Happened::Paid(Paid { amount, ..Paid::plain("t1".into(), time) });
     let horizon = Horizon::default();
     let mut state = State::default();
     let mut apply = |happened: &Happened, payload: &[u8]| {
@@ -914,4 +930,59 @@ fn a_conflicting_duplicate_leaves_no_trace_whatever_time_it_claims() {
     assert_eq!(seen, Seen::New);
     // its own time would push the payment out of every window
     assert_eq!(apply(&paid(2, T0 + 20 * DAY_MS), b"other"), (Seen::Conflict, before));
+}
+
+#[test]
+fn an_event_within_the_grace_finds_its_windows_whole_and_a_later_one_is_late() {
+    let file = r#"
+        grace = "2h"
+        [[feature]]
+        name = "exact"
+        kind = "transaction"
+        aggregate = "count"
+        resolution = "exact"
+        window = "1h"
+        [[feature]]
+        name = "bucketed"
+        kind = "transaction"
+        aggregate = "count"
+        resolution = "1m"
+        window = "1h"
+        [[feature]]
+        name = "at_terminal"
+        kind = "transaction"
+        key = "terminal"
+        aggregate = "count"
+        resolution = "exact"
+        window = "1h"
+    "#;
+    let file = FeatureFile::parse(Path::new("features.toml"), file.to_owned()).unwrap();
+    let set = FeatureSet::load(&file, Horizon::default().ids).unwrap();
+    let (mut state, profiles) = (State::default(), Profiles::default());
+    let mut features = Features::default();
+    let mut pay = |number: i64, account: &str, time: i64| {
+        let (id, happened) = (format!("e{number}"), Paid::plain(format!("t{number}"), time));
+        let happened = Happened::Paid(happened);
+        let event = event(&id, &happened, account, "x");
+        let facts = set.facts(&event);
+        let key = format!("t/{account}");
+        let before = Some((&mut features, &profiles));
+        let (id, horizon) = (State::key(&key), Horizon::default());
+        let applied = state.apply(&set, id, &event, &facts, SAME, horizon, before);
+        let mut marks = Vec::new();
+        set.marks(&facts, applied, &mut marks);
+        profiles.apply(&set, &TouchEvent::of(&event, &key, &marks).unwrap(), |_| false);
+        state.read(&set, id, &facts, &mut features, &profiles);
+        (applied.late, features.values().to_vec())
+    };
+    let counts = |[account, terminal]: [i64; 2]| {
+        vec![Slot::Int(account), Slot::Int(account), Slot::Int(terminal)]
+    };
+    pay(1, "a", T0 - HOUR_MS + MINUTE_MS);
+    // another account is two hours ahead
+    pay(2, "b", T0 + 2 * HOUR_MS);
+    assert_eq!(pay(3, "a", T0), (false, counts([2, 2])));
+    // one that comes later is late, and what it would look back on is forgotten as told
+    let (late, values) = pay(4, "a", T0 - 1);
+    assert!(late, "{values:?}");
 }

@@ -134,6 +134,7 @@ metrics! {
         RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records decided about, discarded or refused, once committed";
         SENT = "weir_records_sent_total", Counter, ["topic"], "Output records committed";
         SENT_BYTES = "weir_sent_bytes_total", Counter, [], "Their bytes";
+        LATE = "weir_events_late_total", Counter, ["topic"], "Events that were older than the newest by more than the grace: windows had forgotten what they look back on";
         DISCARDED = "weir_records_discarded_total", Counter, ["topic", "reason"], "Input records that need no decision: duplicate, within the dedupe horizon";
         DEAD_LETTERS = "weir_dead_letters_total", Counter, ["stage", "code"], "Records given up, by the stage that failed and why";
         DECISIONS = "weir_decisions_total", Counter, ["kind", "outcome"], "Decisions made";
@@ -168,6 +169,7 @@ metrics! {
     Listening {
         HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";
         TOUCHED = "weir_touched_events_total", Counter, [], "Events in the touches read";
+        PROFILES_HEARD = "weir_profiles_heard_timestamp_seconds", Gauge, [], "What any partition had committed until then is in the profiles of other entities, seconds since 1970";
         TOUCH_AGE_SECONDS = "weir_touch_age_seconds", Histogram, [], "From a touch being written to its being read here";
     }
     Sinks {

@@ -129,7 +129,9 @@ fn stop_clocks(topic: Topic, fields: &mut Fields) {
             (Topic::Decisions, "decided_at") | (Topic::Escalations, "created_at") => {
                 *value = Value::TimestampMillis(0);
             }
-            (Topic::Escalations, "due_at") => *value = Value::Union(0, Box::new(Value::Null)),
+            (Topic::Decisions, "profile_age_ms") | (Topic::Escalations, "due_at") => {
+                *value = Value::Union(0, Box::new(Value::Null));
+            }
             _ => {}
         }
     }

@@ -406,6 +406,7 @@
         ["account", `${d.tenant}/${d.account_id}`],
         ["event time", iso(d.event_time)],
         ["decided at", iso(d.decided_at)],
+        ...(d.profile_age_ms === null ? [] : [["profiles' age", `${d.profile_age_ms} ms`]]),
       ]),
     );
     parts.push(...reasons(d));

@@ -139,7 +139,7 @@ impl Life<'_> {
         if !self.context.features.has_profiles() {
             return Ok(());
         }
-        while !profiles.is_heard() {
+        while profiles.heard_until().is_none() {
             self.part.not_ready("profiles are being read");
             if self.context.stop.wait(HEARD_EVERY) {
                 return Err(Crash::Interrupted);

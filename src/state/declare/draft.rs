@@ -11,6 +11,8 @@ use crate::state::set::{Field, GROUPS_MAX, GroupRef, Key, Place, Stat, TotalPlan
 /// Events that an exact window keeps where its declaration does not say.
 const ENTRIES: usize = 256;
 const ENTRIES_MAX: usize = 4_096;
+/// Buckets that are kept for the grace.
+const GRACE_BUCKETS_MAX: i64 = 1_024;
 /// Buckets that a window may have.
 const BUCKETS_MAX: i64 = 64;
 const SECOND_MS: i64 = 1_000;
@@ -232,7 +234,7 @@ impl Loader<'_> {
                 return Err(self.about(spec, entries, &message));
             }
         };
-        let reach = window.length_ms + window.delay_ms;
+        let reach = window.length_ms + window.delay_ms + self.file.grace_ms;
         let ring = &mut self.draft(group).ring;
         *ring = Some(ring.map_or((entries, reach), |(e, r)| (e.max(entries), r.max(reach))));
         Ok(())
@@ -282,6 +284,15 @@ impl Loader<'_> {
                 }
             }
         };
+        let grace_ms = self.file.grace_ms;
+        if grace_ms / bucket_ms > GRACE_BUCKETS_MAX {
+            let message = format!(
+                "buckets of {} s are kept for the grace too, {} of them, expected at most {GRACE_BUCKETS_MAX}: shorten grace or lengthen resolution",
+                bucket_ms / SECOND_MS,
+                grace_ms / bucket_ms
+            );
+            return Err(self.about(spec, &spec.aggregate, &message));
+        }
         let grids = &mut self.draft(group).grids;
         let at = grids.iter().position(|grid| grid.bucket_ms == bucket_ms).unwrap_or_else(|| {
             grids.push(GridDraft {
@@ -294,7 +305,7 @@ impl Loader<'_> {
             grids.len() - 1
         });
         let grid = &mut grids[at];
-        grid.retention_ms = grid.retention_ms.max(length + delay);
+        grid.retention_ms = grid.retention_ms.max(length + delay + grace_ms);
         grid.sums |= matches!(stat, Stat::Sum | Stat::Mean | Stat::StdDev);
         grid.squares |= stat == Stat::StdDev;
         grid.extremes |= matches!(stat, Stat::Min | Stat::Max);

@@ -131,6 +131,7 @@ impl Loader<'_> {
             by_id,
             dedupe_ids,
             retention_ms: self.file.retention_ms,
+            grace_ms: self.file.grace_ms,
         };
         Ok(set.settled())
     }
@@ -313,7 +314,7 @@ fn reads(features: &[Feature]) -> Vec<Reads> {
 /// Of the declarations without their places and comments.
 fn set_hash(file: &FeatureFile) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(format!("retention {}\n", file.retention_ms));
+    hasher.update(format!("retention {}\ngrace {}\n", file.retention_ms, file.grace_ms));
     for spec in &file.features {
         let text =
             |given: &Option<Spanned<String>>| given.as_ref().map(|text| text.get_ref().clone());
