@@ -123,6 +123,9 @@ impl Topic {
     }
 }
 
+/// The header that makes a record without a payload the tombstone of its account.
+pub const ERASE_HEADER: &str = "weir.erase";
+
 /// Consumer group of the scoring stage; it reads [`Topic::INPUTS`].
 pub const SCORE: &str = "weir.score";
 /// Consumer group of the store.

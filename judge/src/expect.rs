@@ -1,4 +1,5 @@
-//! What each input record must become, from its bytes alone: refused, duplicate, label or decision.
+//! What each input record must become, from its bytes alone: refused, duplicate, label, decision or
+//! tombstone.
 //!
 //! The rules stand in `docs/contracts.md`, "When an input record is refused" and "Duplicates"; they
 //! are applied here in the order of the table there.
@@ -75,6 +76,27 @@ pub fn admit(decoder: &Decoder<'_>, record: &LogRecord) -> Result<Identity, Refu
     }
 }
 
+/// The account that a tombstone names.
+///
+/// # Errors
+/// The dead letter it must become where its key is none of an account.
+pub fn erased(record: &LogRecord) -> Result<&str, Refusal> {
+    let validate = |code| Refusal { stage: "validate", code };
+    let key = record.key.as_deref().ok_or(validate("key_missing"))?;
+    let text = std::str::from_utf8(key).ok();
+    let parts = text.and_then(|text| text.split_once('/'));
+    match (text, parts) {
+        (Some(key), Some((tenant, account_id))) if !bad_id(tenant) && !bad_id(account_id) => {
+            Ok(key)
+        }
+        _ => Err(validate("invalid_field")),
+    }
+}
+
+fn bad_id(id: &str) -> bool {
+    id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control)
+}
+
 /// The code of the first rule the event breaks.
 fn refusal_of(fields: &Fields, record: &LogRecord) -> Option<&'static str> {
     if invalid_field(fields, record.topic) {
@@ -109,8 +131,6 @@ pub fn key_of(tenant: &str, account_id: &str) -> String {
 
 fn invalid_field(fields: &Fields, topic: Topic) -> bool {
     let ids = ["event_id", "tenant", "account_id", topic.subject_field()];
-    let bad_id =
-        |id: &str| id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control);
     if ids.into_iter().any(|name| bad_id(fields.text(name))) {
         return true;
     }
@@ -221,6 +241,11 @@ impl Rings {
             Some(entry) if entry.payload == xxh3_128(payload) => Seen::Same,
             Some(_) => Seen::Other,
         }
+    }
+
+    /// Forgets an account (`tenant/account_id`).
+    pub fn forget(&mut self, account: &str) {
+        self.by_account.remove(account);
     }
 
     /// Enters an accepted record.

@@ -78,6 +78,8 @@ pub struct Endings {
     pub refused: u64,
     /// panicked, in place of a decision or a label
     pub panicked: u64,
+    /// asked for their account to be forgotten
+    pub tombstones: u64,
     /// are not read yet
     pub unread: u64,
 }
@@ -90,6 +92,7 @@ impl Endings {
         self.duplicates += other.duplicates;
         self.refused += other.refused;
         self.panicked += other.panicked;
+        self.tombstones += other.tombstones;
         self.unread += other.unread;
     }
 }
@@ -185,13 +188,29 @@ impl Report {
     }
 
     fn write_endings(&self, out: &mut String) {
-        let head =
-            ["records", "decisions", "labels", "duplicates", "refused", "panicked", "unread"];
+        let head = [
+            "records",
+            "decisions",
+            "labels",
+            "duplicates",
+            "refused",
+            "panicked",
+            "tombstones",
+            "unread",
+        ];
         let _ = write!(out, "{:<14}", "topic");
         let _ = writeln!(out, "{}", head.map(|name| format!(" {name:>10}")).concat());
         for (topic, e) in &self.endings {
-            let row =
-                [e.records, e.decisions, e.labels, e.duplicates, e.refused, e.panicked, e.unread];
+            let row = [
+                e.records,
+                e.decisions,
+                e.labels,
+                e.duplicates,
+                e.refused,
+                e.panicked,
+                e.tombstones,
+                e.unread,
+            ];
             let _ = write!(out, "{:<14}", topic.name());
             let _ = writeln!(out, "{}", row.map(|count| format!(" {count:>10}")).concat());
         }
@@ -248,6 +267,7 @@ impl Report {
                     "duplicates": e.duplicates,
                     "refused": e.refused,
                     "panicked": e.panicked,
+                    "tombstones": e.tombstones,
                     "unread": e.unread,
                 });
                 (topic.name().to_owned(), counts)

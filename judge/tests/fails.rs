@@ -681,3 +681,43 @@ fn deadlines() {
     })
     .fails(&["deadlines"], "it repeats no decision about a dispute");
 }
+
+#[test]
+fn tombstones() {
+    let account = "1000000000000000";
+    let key = event("transactions", account, "any").key();
+    judged("tombstone_decided", |world| {
+        let place = world.tombstone("transactions", Some(&key));
+        // the records before it are whole: what names a schema is taken from one of them
+        let payload = world.inputs[&("transactions", 0)][0].payload.clone();
+        let records = world.inputs.get_mut(&("transactions", 0)).unwrap();
+        let tombstone = std::mem::replace(&mut records.last_mut().unwrap().payload, payload);
+        world.decide(&place, &event("transactions", account, "new"), "ALLOW", &[]);
+        world.inputs.get_mut(&("transactions", 0)).unwrap().last_mut().unwrap().payload = tombstone;
+        world.roll_up();
+    })
+    .fails(&["conservation", "decisions"], "is a tombstone: found 1 decisions and 0 dead letters");
+    judged("tombstone_dead", |world| {
+        let place = world.tombstone("chats", Some(&key));
+        world.letter(&place, "decode", "unframed");
+    })
+    .fails(&["conservation"], "is a tombstone: found 0 decisions and 1 dead letters");
+    judged("tombstone_ignored", |world| {
+        let payment = event("transactions", account, "transactions-1");
+        world.tombstone("transactions", Some(&key));
+        world.send(&payment);
+    })
+    .fails(&["conservation"], "is accepted: found 0 decisions and 0 dead letters");
+    judged("tombstone_of_another_topic", |world| {
+        let payment = event("transactions", account, "transactions-1");
+        world.tombstone("chats", Some(&key));
+        world.decided(&payment, "ALLOW", &[]);
+        world.roll_up();
+    })
+    .fails(&["conservation", "decisions"], "is a duplicate: found 1 decisions");
+    judged("tombstone_undeliverable", |world| {
+        let place = world.tombstone_of_escalations(&key);
+        world.letter(&place, "notify", "undeliverable");
+    })
+    .fails(&["dead_letters"], "is a tombstone and has a dead letter");
+}

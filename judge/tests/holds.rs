@@ -435,3 +435,32 @@ fn what_is_not_read_yet_is_judged_only_up_to_the_committed_position() {
     let folder = folder.sql(&format!("DELETE FROM decision WHERE rowid = {last}"));
     folder.judge(&["--allow-behind"]).fails(&["store_decisions"], "is not stored");
 }
+
+#[test]
+fn after_a_tombstone_an_event_that_was_seen_is_decided_about_again() {
+    let mut world = World::correct();
+    let account = "1000000000000000";
+    let payment = event("transactions", account, "transactions-1");
+    let chat = event("chats", account, "chats-1");
+    world.tombstone("transactions", Some(&payment.key()));
+    world.tombstone_of_escalations(&payment.key());
+    world.decided(&payment, "ALLOW", &[]);
+    // another topic has told of the account too, and another account is another
+    world.send(&chat);
+    world.send(&event("transactions", "1000000000000001", "transactions-1"));
+    for (key, code) in [(None, "key_missing"), (Some("no account"), "invalid_field")] {
+        let nobody = world.tombstone("labels", key);
+        world.letter(&nobody, "validate", code);
+    }
+    // without the header nothing is nothing
+    let nothing = world.append("transactions", 0, T0, Some(&payment.key()), Vec::new());
+    world.letter(&nothing, "decode", "unframed");
+    world.roll_up();
+    let verdict = world.write("holds_tombstone").judge(&[]);
+    verdict.holds();
+    let count = |topic: &str| verdict.report["topics"][topic]["tombstones"].as_u64();
+    assert_eq!(
+        (count("transactions"), count("labels"), count("chats")),
+        (Some(1), Some(0), Some(0))
+    );
+}

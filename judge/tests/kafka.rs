@@ -8,7 +8,7 @@ mod fixture;
 use std::time::{Duration, Instant};
 
 use apache_avro::types::Value;
-use fixture::{OnKafka, Plan, T0, World, brokers, get, run_judge, text};
+use fixture::{OnKafka, Plan, T0, World, brokers, event, get, run_judge, text};
 
 fn number_of(world: &World, outcome: &str) -> usize {
     let mut decisions = world.decisions.iter();
@@ -201,4 +201,18 @@ fn a_cluster_that_cannot_be_judged_is_said_soon() {
     let verdict = run_judge(&["--brokers", &brokers, "--prefix", "no-such-prefix."]);
     let why = "prefix \"no-such-prefix.\", holds none of the topics";
     assert!(verdict.code == 2 && verdict.errors.contains(why), "{}", verdict.errors);
+}
+
+#[test]
+fn a_tombstone_is_null_under_its_header() {
+    let Some(brokers) = brokers() else { return };
+    let payment = event("transactions", "1000000000000000", "transactions-1");
+    let on = written(&brokers, |world| {
+        world.tombstone("transactions", Some(&payment.key()));
+        world.decided(&payment, "ALLOW", &[]);
+        world.roll_up();
+    });
+    let verdict = on.judge(&[]);
+    verdict.holds();
+    assert_eq!(verdict.report["topics"]["transactions"]["tombstones"], 1);
 }

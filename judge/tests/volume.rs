@@ -65,7 +65,7 @@ struct Appender<'d> {
 impl Appender<'_> {
     fn push(&mut self, topic: i64, partition: usize, key: Option<String>, payload: Vec<u8>) -> i64 {
         let pending = self.pending.entry((topic, partition)).or_default();
-        pending.push(fixture::Record { timestamp: T0, key: key.map(String::into_bytes), payload });
+        pending.push(fixture::Record::new(T0, key.map(String::into_bytes), payload));
         let end = self.ends.entry((topic, partition)).or_default();
         *end += 1;
         if pending.len() == BATCH {

@@ -17,7 +17,7 @@ use super::Api;
 use super::feed::{Publisher, Shown};
 use super::totals::{NotReady, Totals};
 use super::view;
-use crate::codec::{Contract, decode_own};
+use crate::codec::{Contract, decode_own, erased_by};
 use crate::event::{DeadLetter, Decision, Position, Rollup, Topic};
 use crate::log::{Log, LogError, Reader, Record};
 use crate::telemetry::{Clock, Health, Part, Stop};
@@ -167,7 +167,8 @@ impl Follower {
             }
         })?;
         self.take_up(&mut *reader, Topic::Escalations, |totals, records| {
-            totals.escalations += records.len() as u64;
+            let escalations = records.iter().filter(|record| erased_by(record).is_none());
+            totals.escalations += escalations.count() as u64;
         })?;
         self.take_up(&mut *reader, Topic::DeadLetters, |totals, records| {
             totals.dead_letters += records.len() as u64;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::*;
-use crate::codec::{Contract, Encoder};
+use crate::codec::{Contract, ERASE_HEADER, Encoder};
 use crate::event::{
     DeadLetter, Decision, FieldValue, Kind, Millis, Outcome, OutcomeCount, Position, Reason,
     Rollup, Slot, Source, Text, Topic,
@@ -101,6 +101,7 @@ fn commit(log: &dyn Log, decisions: &[Decision<'_>]) {
             .unwrap();
     }
     batch.push(Topic::Escalations, 0, NOW, b"k", b"only counted");
+    batch.push_header(Topic::Escalations, 0, NOW, b"t/a", (ERASE_HEADER, &b"not counted"[..]));
     batch
         .push_with(Topic::DeadLetters, 1, NOW, b"k", |out| {
             encoder.encode(Contract::DeadLetter, &dead_letter(), out)

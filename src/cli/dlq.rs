@@ -201,7 +201,14 @@ fn requeue(log: &Arc<dyn Log>, positions: &[Position]) -> Result<(), Failure> {
             let record = read_one(reader.as_mut(), *position)?;
             let Position { topic, partition, .. } = *position;
             let key = record.key().unwrap_or_default();
-            batch.push(topic, partition, now_ms, key, record.payload());
+            match codec::erased_by(&record) {
+                // a tombstone is one by its header
+                Some(by) => {
+                    let header = (codec::ERASE_HEADER, by);
+                    batch.push_header(topic, partition, now_ms, key, header);
+                }
+                None => batch.push(topic, partition, now_ms, key, record.payload()),
+            }
             if record.key().is_none() {
                 // it stays without: it is refused again, and for the same reason
                 batch.last_without_key();

@@ -20,6 +20,7 @@ mod archive;
 mod check;
 mod demo;
 mod dlq;
+mod erase;
 mod exit;
 mod explain;
 mod feed;
@@ -89,6 +90,7 @@ enum Command {
     State(state::State),
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    Erase(erase::Erase),
     Metrics(metrics::Metrics),
 }
 
@@ -148,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Store(command) => command.run(),
         Command::State(command) => command.run(),
         Command::Snapshot(command) => command.run(),
+        Command::Erase(command) => command.run(),
         Command::Metrics(command) => command.run(),
     };
     match done {

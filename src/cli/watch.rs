@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Exit, Failure};
-use crate::codec::{Contract, decode_own};
+use crate::codec::{Contract, decode_own, erased_by};
 use crate::event::{Decision, Kind, Outcome, Position, Topic};
 use crate::log::{Log, LogError, Reader, Record};
 use crate::telemetry::Stop;
@@ -125,6 +125,7 @@ impl Watcher {
             for record in &records {
                 match topic {
                     Topic::Decisions => self.decision(record),
+                    Topic::Escalations if erased_by(record).is_some() => {}
                     Topic::Escalations => self.seen.escalations += 1,
                     _ => self.seen.dead_letters += 1,
                 }

@@ -47,21 +47,27 @@ fn ids(event: &Event<'_>) -> Result<(), Refusal> {
         (subject_field(event), event.subject_id()),
     ];
     for (field, value) in ids {
-        let expected = if value.is_empty() {
-            "not to be empty".to_owned()
-        } else if value.len() > ID_BYTES_MAX {
-            format!("at most {ID_BYTES_MAX} bytes, not {}", value.len())
-        } else if value.chars().any(char::is_control) {
-            "no control characters".to_owned()
-        } else if field == "tenant" && value.contains('/') {
-            "no '/'".to_owned()
-        } else {
-            continue;
-        };
-        let message = format!("{field} is {}, expected {expected}", quote(value));
-        return Err(refuse(Code::InvalidField, message));
+        if let Some(expected) = id_fault(field, value) {
+            let message = format!("{field} is {}, expected {expected}", quote(value));
+            return Err(refuse(Code::InvalidField, message));
+        }
     }
     Ok(())
+}
+
+/// What an identifier should be, where it is not.
+pub(super) fn id_fault(field: &str, value: &str) -> Option<String> {
+    if value.is_empty() {
+        Some("not to be empty".to_owned())
+    } else if value.len() > ID_BYTES_MAX {
+        Some(format!("at most {ID_BYTES_MAX} bytes, not {}", value.len()))
+    } else if value.chars().any(char::is_control) {
+        Some("no control characters".to_owned())
+    } else if field == "tenant" && value.contains('/') {
+        Some("no '/'".to_owned())
+    } else {
+        None
+    }
 }
 
 fn subject_field(event: &Event<'_>) -> &'static str {

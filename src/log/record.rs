@@ -58,6 +58,8 @@ impl Record {
 pub struct RecordBatch {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// name and value of those that have one, which hardly any has, by number
+    headers: Vec<(usize, String, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +81,9 @@ pub struct Outgoing<'a> {
     pub partition: u32,
     pub timestamp_ms: i64,
     pub key: Option<&'a [u8]>,
+    /// of a record with a header: nothing, which is null on a log that knows of that
     pub payload: &'a [u8],
+    pub header: Option<(&'a str, &'a [u8])>,
 }
 
 impl RecordBatch {
@@ -142,14 +146,31 @@ impl RecordBatch {
         }
     }
 
+    /// Appends a record that has a header in place of a payload.
+    pub fn push_header(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        timestamp_ms: i64,
+        key: &[u8],
+        (name, value): (&str, &[u8]),
+    ) {
+        self.headers.push((self.entries.len(), name.to_owned(), value.to_owned()));
+        self.push(topic, partition, timestamp_ms, key, b"");
+    }
+
     /// The records, in the order they were appended.
     pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
-        self.entries.iter().map(|entry| Outgoing {
+        let mut headers = self.headers.iter().peekable();
+        self.entries.iter().enumerate().map(move |(number, entry)| Outgoing {
             topic: entry.topic,
             partition: entry.partition,
             timestamp_ms: entry.timestamp_ms,
             key: entry.keyed.then(|| &self.bytes[entry.key_start..entry.payload_start]),
             payload: &self.bytes[entry.payload_start..entry.end],
+            header: headers
+                .next_if(|(of, ..)| *of == number)
+                .map(|(_, name, value)| (name.as_str(), value.as_slice())),
         })
     }
 
@@ -172,6 +193,7 @@ impl RecordBatch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.headers.clear();
     }
 
     /// Forgets the records from number `len` on.
@@ -179,6 +201,7 @@ impl RecordBatch {
         if let Some(entry) = self.entries.get(len) {
             self.bytes.truncate(entry.key_start);
             self.entries.truncate(len);
+            self.headers.retain(|(of, ..)| *of < len);
         }
     }
 }
@@ -202,5 +225,23 @@ mod tests {
         assert_eq!((last.key, last.payload, last.partition), (Some(&b""[..]), &b"x"[..], 1));
         batch.truncate(1);
         assert_eq!((batch.len(), batch.bytes()), (1, 8));
+    }
+
+    #[test]
+    fn a_header_stays_with_its_record() {
+        let mut batch = RecordBatch::default();
+        let headers = |batch: &RecordBatch| -> Vec<Option<String>> {
+            batch.iter().map(|record| record.header.map(|(name, _)| name.to_owned())).collect()
+        };
+        batch.push_header(Topic::Chats, 0, 1, b"k", ("first", b"a"));
+        batch.push(Topic::Chats, 0, 1, b"k", b"payload");
+        batch.push_header(Topic::Chats, 0, 1, b"k", ("third", b"b"));
+        assert_eq!(headers(&batch), [Some("first".to_owned()), None, Some("third".to_owned())]);
+        batch.truncate(2);
+        batch.push(Topic::Chats, 0, 1, b"k", b"payload");
+        assert_eq!(headers(&batch), [Some("first".to_owned()), None, None]);
+        batch.clear();
+        batch.push(Topic::Chats, 0, 1, b"k", b"payload");
+        assert_eq!(headers(&batch), [None]);
     }
 }

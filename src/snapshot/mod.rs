@@ -54,7 +54,7 @@ pub use error::SnapshotError;
 pub use manifest::Manifest;
 pub use series::Series;
 pub use shard::{Shard, ShardEntry};
-pub use upkeep::{Finding, Listed, Listing, Pruned};
+pub use upkeep::{Finding, Holding, Listed, Listing, Pruned};
 pub use vector::Vector;
 
 /// Snapshots in an object store. Its calls block; they are made from threads that may. Clones share

@@ -56,6 +56,20 @@ pub(super) fn key(series: Series, number: u32, checksum: Checksum) -> String {
     format!("{series}/shards/{number}-{checksum}.zst")
 }
 
+/// Which part of the state is at such a place.
+pub(super) fn number(key: &str) -> Option<u32> {
+    key.rsplit('/').next()?.split_once('-')?.0.parse().ok()
+}
+
+/// Up to where records are applied to the shard in a file, as far as its header says; nothing is checked.
+pub(super) fn vector(file: &[u8]) -> Option<Vector> {
+    let mut rest = Rest(file);
+    // magic, version, series, number, raw length
+    rest.bytes(MAGIC.len() + 4 + 5 + 4 + 8)?;
+    let positions = u32::from_le_bytes(rest.array()?);
+    (0..positions).map(|_| rest.position()).collect()
+}
+
 impl Shard<'_> {
     /// The file, and how manifests name it. Equal shards give equal bytes.
     pub(super) fn encode(&self) -> Result<(Vec<u8>, ShardEntry), SnapshotError> {
@@ -238,6 +252,8 @@ mod tests {
         let series = Series::Partition(3);
         let (file, entry) = encoded(series, 7, 9);
         assert_eq!(entry.decode(series, &file).unwrap(), b"state");
+        assert_eq!((number(&entry.key), vector(&file)), (Some(7), Some(entry.vector.clone())));
+        assert_eq!(vector(&file[..40]), None);
         for (field, other) in [
             ("series", encoded(Series::Partition(4), 7, 9)),
             ("number", encoded(series, 8, 9)),

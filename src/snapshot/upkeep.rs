@@ -9,7 +9,8 @@ use object_store::path::Path as Key;
 
 use super::error::{failed, is_absent};
 use super::{
-    MANIFESTS, Manifest, SHARDS, Series, ShardEntry, SnapshotError, Vault, manifest, millis,
+    MANIFESTS, Manifest, SHARDS, Series, ShardEntry, SnapshotError, Vault, Vector, manifest,
+    millis, shard,
 };
 use crate::config::limits;
 
@@ -57,7 +58,60 @@ pub struct Listed {
     pub manifest: Result<Manifest, SnapshotError>,
 }
 
+/// What is stored of some shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// sequences of the manifests that name one, newest first
+    pub manifests: Vec<u64>,
+    /// sequences of the manifests that cannot be read: they may name one
+    pub unread: Vec<u64>,
+    /// keys of those that no manifest names; one that cannot be read is among them
+    pub shards: Vec<String>,
+}
+
 impl Vault {
+    /// What is stored of those shards of a series that `which` says, by number and by the positions up
+    /// to which records are applied to them. Of a shard that has applied none it must say no more rarely
+    /// than of any other of its number.
+    ///
+    /// # Errors
+    /// When the place does not answer or refuses.
+    pub fn holding(
+        &self,
+        series: Series,
+        which: impl Fn(u32, &Vector) -> bool,
+    ) -> Result<Holding, SnapshotError> {
+        let mut holding = Holding::default();
+        let mut named: BTreeSet<String> = BTreeSet::new();
+        // before the manifests: one that is stored and named meanwhile is not asked for
+        let stored = self.stored(series, SHARDS)?;
+        for sequence in self.manifests(series)? {
+            match self.manifest(series, sequence) {
+                Ok(manifest) => {
+                    if manifest.shards.iter().any(|entry| which(entry.number, &entry.vector)) {
+                        holding.manifests.push(sequence);
+                    }
+                    named.extend(manifest.shards.into_iter().map(|entry| entry.key));
+                }
+                Err(error) if error.is_about_content() => holding.unread.push(sequence),
+                Err(error) => return Err(error),
+            }
+        }
+        let most = 2 * limits().snapshot_shard_bytes_max;
+        for key in stored.into_keys().filter(|key| !named.contains(key)) {
+            let number = shard::number(&key);
+            if number.is_some_and(|number| !which(number, &Vector::default())) {
+                continue;
+            }
+            let Some(file) = self.get(&key, most)? else { continue };
+            let vector = shard::vector(&file).unwrap_or_default();
+            if number.is_none_or(|number| which(number, &vector)) {
+                holding.shards.push(key);
+            }
+        }
+        Ok(holding)
+    }
+
     /// Keeps the newest `keep` manifests that can be read, at least one, and deletes what is older;
     /// then the shards that no kept manifest names and that were stored longer ago than the grace
     /// period, since a younger one may be about to be named.

@@ -103,6 +103,8 @@ pub struct Tally {
     pub degraded: BTreeMap<String, u64>,
     /// deadlines that fired, by stage
     pub fired: BTreeMap<String, u64>,
+    /// accounts forgotten, by topic
+    pub erased: BTreeMap<Topic, u64>,
 }
 
 impl Batch {
@@ -218,6 +220,11 @@ impl Batch {
     /// Counts a refused record.
     pub fn refused(&mut self, stage: FailedStage, code: Code) {
         *self.tally.refused.entry((stage.name(), code.name())).or_default() += 1;
+    }
+
+    /// Counts an account that was forgotten at its tombstone.
+    pub fn erased(&mut self, topic: Topic) {
+        *self.tally.erased.entry(topic).or_default() += 1;
     }
 
     /// Whether there is nothing to commit.

@@ -1,5 +1,5 @@
 //! One input record to whatever comes of it: a decision, a duplicate, a dead letter, or, for a
-//! label, nothing but memory.
+//! label, nothing but memory; for a tombstone, nothing and less memory.
 
 mod prepare;
 mod remember;
@@ -13,7 +13,10 @@ use super::{Context, Settings};
 pub use prepare::{Prepared, Ready};
 pub use remember::{StateHashes, read_own};
 
-use crate::codec::{Contract, Decoder, EncodeError, Encoder, Refusal, RegistryError, TouchEncoder};
+use crate::codec::{
+    Contract, Decoder, EncodeError, Encoder, Refusal, RegistryError, TouchEncoder, erased_account,
+    erased_by,
+};
 use crate::config::Deadlines;
 use crate::event::{
     Code, Event, FailedStage, Kind, Mark, Millis, Position, Source, Text, Topic, TouchEvent,
@@ -51,6 +54,8 @@ pub enum Fate {
     Duplicate,
     /// it is a dead letter
     Refused,
+    /// its account was forgotten
+    Erased,
 }
 
 /// Turns records into outputs. Owns the state of the worker's partitions.
@@ -213,10 +218,17 @@ impl Processor {
         batch: &mut Batch,
     ) -> Result<Fate, ProcessError> {
         batch.take(record);
+        let caught = |done: std::thread::Result<Result<Fate, ProcessError>>| {
+            done.unwrap_or(Err(ProcessError::Panicked(record.position)))
+        };
         let refusal = match prepared {
             Prepared::Ready(ready) => {
-                return catch_unwind(AssertUnwindSafe(|| self.take(record, &ready, now, batch)))
-                    .unwrap_or(Err(ProcessError::Panicked(record.position)));
+                let take = AssertUnwindSafe(|| self.take(record, &ready, now, batch));
+                return caught(catch_unwind(take));
+            }
+            Prepared::Erasure { account, kind } => {
+                let erase = AssertUnwindSafe(|| self.erase(record.position, account, kind, batch));
+                return caught(catch_unwind(erase));
             }
             Prepared::Refused(refusal) => refusal,
             Prepared::Poisoned => panicked(record.position),
@@ -225,6 +237,19 @@ impl Processor {
         };
         self.refuse(record, &refusal, now, batch)?;
         Ok(Fate::Refused)
+    }
+
+    fn erase(
+        &mut self,
+        at: Position,
+        account: u128,
+        kind: Kind,
+        batch: &mut Batch,
+    ) -> Result<Fate, ProcessError> {
+        self.faults.pass_at(Step::Apply, at)?;
+        self.states.entry(at.partition).or_default().erase(&self.set, account, kind);
+        batch.erased(at.topic);
+        Ok(Fate::Erased)
     }
 
     fn take(
@@ -354,6 +379,14 @@ fn key(record: &Record) -> &str {
     record.key().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }
 
+/// The account that a record asks to be forgotten, and of which topic's events; `None`: it is no tombstone.
+fn erasure(record: &Record) -> Result<Option<(u128, Kind)>, Refusal> {
+    match (erased_by(record), record.position.topic.kind()) {
+        (Some(_), Some(kind)) => Ok(Some((State::key(erased_account(record)?), kind))),
+        _ => Ok(None),
+    }
+}
+
 fn panicked(position: Position) -> Refusal {
     Refusal {
         stage: FailedStage::Panic,
@@ -403,5 +436,50 @@ mod tests {
         assert_eq!(said(&processor), ["state_gap", "attributions", "shadows"]);
         processor.leave_out(&[]);
         assert_eq!(said(&processor), ["state_gap"]);
+    }
+
+    #[test]
+    fn nothing_under_the_header_is_a_tombstone_and_whatever_lacks_one_of_them_is_what_it_was() {
+        let features = Arc::new(FeatureSet::shipped().unwrap());
+        let engine = Engine::new(RuleSet::load(&[], &features).unwrap());
+        let decoder = Arc::new(Decoder::new(Writers::built_in()));
+        let (horizon, deadlines, faults) = (Horizon::default(), Arc::default(), Faults::default());
+        let mut processor = Processor::new(decoder, engine, horizon, deadlines, faults, None);
+        let settings = crate::sim::Settings::default();
+        let mut events = crate::sim::Simulator::new(settings).unwrap().map(|one| one.event);
+        let event = events.find(|event| event.kind() == Kind::Chat).unwrap();
+        let mut payload = Vec::new();
+        Encoder::default().encode_event(&event, &mut payload).unwrap();
+        let key = event.key();
+        let mut offset = 0;
+        let mut meet = |key: Option<&str>, payload: &[u8], header: Option<&str>| {
+            offset += 1;
+            let position = Position { topic: Topic::Chats, partition: 0, offset };
+            let headers = header.iter().map(|name| ((*name).to_owned(), b"a test".to_vec()));
+            let (key, written) = (key.map(str::as_bytes), event.event_time().0);
+            let record = Record::new(position, written, key, payload, headers.collect());
+            let is_timed = processor.event_time(&record).unwrap().is_some();
+            let mut batch = Batch::default();
+            let prepared = processor.prepare(std::iter::once(&record), |_| false).remove(0);
+            let now = Millis(written);
+            let fate = processor.process(&record, prepared, now, &mut batch).unwrap();
+            assert_eq!(batch.positions(), [Position { offset: offset + 1, ..position }]);
+            let letters: Vec<&str> = batch.tally().refused.keys().map(|(_, code)| *code).collect();
+            let is_silent = batch.records.is_empty();
+            (fate, letters.join(" "), is_timed, is_silent, processor.states()[&0].len())
+        };
+        let (key, erase) = (Some(key.as_str()), Some(crate::codec::ERASE_HEADER));
+        let refused = |code: &str| (Fate::Refused, code.to_owned(), false, false, 1);
+        // an event, whatever its headers
+        assert_eq!(meet(key, &payload, erase), (Fate::Decided, String::new(), true, false, 1));
+        assert_eq!(meet(key, &payload, None), (Fate::Duplicate, String::new(), true, true, 1));
+        // an accident, whatever is remembered of the account
+        assert_eq!(meet(key, b"", None), refused("unframed"));
+        assert_eq!(meet(key, b"", Some("trace")), refused("unframed"));
+        assert_eq!(meet(None, b"", erase), refused("key_missing"));
+        assert_eq!(meet(Some("nobody"), b"", erase), refused("invalid_field"));
+        assert_eq!(meet(key, &payload, None).0, Fate::Duplicate);
+        assert_eq!(meet(key, b"", erase), (Fate::Erased, String::new(), false, true, 0));
+        assert_eq!(meet(key, &payload, None).0, Fate::Decided);
     }
 }

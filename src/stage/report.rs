@@ -115,6 +115,9 @@ impl Reporter {
         for (stage, count) in &tally.fired {
             counter!(metric::DEADLINES_FIRED, "stage" => stage.clone()).increment(*count);
         }
+        for (topic, count) in &tally.erased {
+            counter!(metric::ERASURES, "topic" => topic.name()).increment(*count);
+        }
         let mut sent = [0; Topic::ALL.len()];
         committed.batch.records.iter().for_each(|record| sent[record.topic as usize] += 1);
         for (topic, count) in Topic::ALL.into_iter().zip(sent).filter(|(_, count)| *count > 0) {

@@ -13,11 +13,11 @@ use super::poison::PoisonGauge;
 use super::process::{Processor, StateHashes};
 use super::worker::{Crash, Ended, Life};
 use super::*;
-use crate::codec::{Contract, Encoder, Writers, decode_own};
+use crate::codec::{Contract, ERASE_HEADER, Encoder, Writers, decode_own};
 use crate::config::FeatureFile;
 use crate::event::{
-    DeadLetter, Decision, DisputeStage, Event, Fired, Kind, Millis, Network, Outcome, Position,
-    Rollup, Topic,
+    DeadLetter, Decision, DisputeStage, Escalation, Event, Fired, Kind, Millis, Network, Outcome,
+    Position, Rollup, Topic,
 };
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Step;
@@ -131,11 +131,13 @@ fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
     }
 }
 
-/// What a test puts on the inputs.
+/// What a test puts on the topics.
 #[derive(Default)]
 struct Input {
     encoder: Encoder,
     batch: RecordBatch,
+    /// it puts no tombstones
+    erases_nothing: bool,
 }
 
 impl Input {
@@ -152,6 +154,41 @@ impl Input {
 
     fn raw(&mut self, topic: Topic, partition: u32, payload: &[u8]) {
         self.batch.push(topic, partition, NOW_MS, b"default/a", payload);
+    }
+
+    fn erase(&mut self, topic: Topic, key: &str) {
+        if !self.erases_nothing {
+            let partition = partition_of(key.as_bytes(), PARTITIONS);
+            let header = (ERASE_HEADER, &b"a test"[..]);
+            self.batch.push_header(topic, partition, WRITTEN_MS, key.as_bytes(), header);
+        }
+    }
+
+    fn escalation(&mut self, account_id: &str, number: i64) {
+        let key = format!("default/{account_id}");
+        let partition = partition_of(key.as_bytes(), PARTITIONS);
+        let escalation = Escalation {
+            escalation_id: format!("escalation-{number}").into(),
+            decision_id: format!("decision-{number}").into(),
+            tenant: "default".into(),
+            account_id: account_id.to_owned().into(),
+            kind: Kind::Chat,
+            subject_id: "m".into(),
+            event_time: Millis(WRITTEN_MS - number),
+            created_at: Millis(WRITTEN_MS),
+            outcome: Outcome::Review,
+            queue: "q".into(),
+            priority: 2,
+            due_at: None,
+            summary: "s".into(),
+            reasons: Vec::new(),
+        };
+        let (topic, encoder) = (Topic::Escalations, &mut self.encoder);
+        self.batch
+            .push_with(topic, partition, WRITTEN_MS, key.as_bytes(), |out| {
+                encoder.encode(Contract::Escalation, &escalation, out)
+            })
+            .unwrap();
     }
 
     fn append(self, log: &EmbeddedLog) {
@@ -288,9 +325,14 @@ fn live_to_the_end(
     }
 }
 
-/// Simulated events with duplicates, conflicting duplicates and rubbish among them.
+/// Simulated events with duplicates, conflicting duplicates, rubbish and tombstones among them.
 fn mixed_input(rng: &mut ChaCha8Rng, count: usize) -> Input {
     let mut input = Input::default();
+    mix(&mut input, rng, count);
+    input
+}
+
+fn mix(input: &mut Input, rng: &mut ChaCha8Rng, count: usize) {
     let mut past: Vec<Event<'static>> = Vec::new();
     for event in simulated(count) {
         input.event(&event);
@@ -306,11 +348,39 @@ fn mixed_input(rng: &mut ChaCha8Rng, count: usize) -> Input {
                 input.event(&other);
             }
             2 => input.raw(Topic::Chats, rng.random_range(0..PARTITIONS), b"rubbish"),
+            3..6 => {
+                let erased = &past[rng.random_range(0..past.len().max(1)).min(past.len() - 1)];
+                // whether a deadline fires before its tombstone is met is the clock's affair
+                if erased.kind() != Kind::Dispute {
+                    input.erase(erased.kind().topic(), &erased.key());
+                }
+            }
             _ => {}
         }
         past.push(event);
     }
-    input
+}
+
+/// Tombstones where those of [`mix`] are not: of disputes whose deadlines are far, and of escalations.
+fn erase_more(input: &mut Input, rng: &mut ChaCha8Rng) {
+    for (at, mut event) in disputes(rng, 4).into_iter().enumerate() {
+        if let Event::Dispute(dispute) = &mut event {
+            dispute.account_id = "erased".into();
+            dispute.event_id = format!("far-{at}").into();
+            dispute.due_by = Some(Millis(NOW_MS + 100 * 86_400_000));
+        }
+        if at == 2 {
+            input.erase(Topic::Disputes, "default/erased");
+        }
+        input.event(&event);
+    }
+    for number in 0..4 {
+        input.escalation("erased", number);
+        input.escalation("other", number);
+        if number == 2 {
+            input.erase(Topic::Escalations, "default/erased");
+        }
+    }
 }
 
 /// Disputes with deadlines that pass between their record's time and [`NOW_MS`].
@@ -347,29 +417,38 @@ fn crash_runs() -> u64 {
 
 #[test]
 fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
-    const COUNT: usize = 60;
-    let template = tempfile::tempdir().unwrap();
-    {
+    const COUNT: usize = 54;
+    let template = |erases_nothing: bool| {
+        let template = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(template.path(), &options()).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut input = mixed_input(&mut rng, COUNT);
+        let mut input = Input { erases_nothing, ..Input::default() };
+        mix(&mut input, &mut rng, COUNT);
         disputes(&mut rng, 8).iter().for_each(|dispute| input.event(dispute));
+        erase_more(&mut input, &mut rng);
         input.append(&log);
-    }
+        template
+    };
+    let live = |folder: &Path| {
+        let (faults, plan) = (Faults::default(), SnapshotPlan::None);
+        let (outcomes, crashes) = live_to_the_end(folder, &faults, &settings(), &plan, || false);
+        assert_eq!(crashes, 0);
+        outcomes
+    };
+    let nothing_erased = live(template(true).path());
+    let template = template(false);
     let copy = || {
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(template.path().join("weir.db"), folder.path().join("weir.db")).unwrap();
         folder
     };
     let folder = copy();
-    let (expected, crashes) = live_to_the_end(
-        folder.path(),
-        &Faults::default(),
-        &settings(),
-        &SnapshotPlan::None,
-        || false,
-    );
-    assert_eq!(crashes, 0);
+    let expected = live(folder.path());
+    for partition in 0..PARTITIONS {
+        let [erased, not] = [&expected, &nothing_erased].map(|of| of.states.accounts[&partition]);
+        assert_ne!(erased, not, "partition {partition}: the tombstones erase nothing");
+    }
+    assert_ne!(expected.states.escalations, nothing_erased.states.escalations);
     assert!(expected.outputs.len() >= COUNT, "{} outputs", expected.outputs.len());
     let fired = expected.told.iter().filter(|(topic, ..)| *topic == Topic::Fired).count();
     assert!(fired > 8, "{fired} deadlines fired");
@@ -680,4 +759,44 @@ fn a_stop_during_a_restore_leaves_no_snapshot_of_half_a_state() {
     assert!(matches!(ended, Err(Crash::Interrupted)), "{ended:?}");
     let vault = context.snapshots.vault().unwrap();
     assert!(vault.series().unwrap().is_empty(), "nothing of it may be kept");
+}
+
+#[test]
+fn after_its_tombstones_an_account_is_a_new_one_whether_it_was_in_memory_or_in_a_snapshot() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let events: Vec<Event<'static>> = simulated(3_000).collect();
+    let erased = events[0].key();
+    let of_erased = |event: &&Event<'_>| event.key() == erased && event.kind() != Kind::Label;
+    let decided = events.iter().filter(of_erased).count();
+    assert!(decided >= 10, "{decided} events");
+    let folder = tempfile::tempdir().unwrap();
+    let plan = snapshots(folder.path(), Duration::from_secs(3_600), &runtime);
+    let run = |fill: &dyn Fn(&mut Input)| {
+        let log = EmbeddedLog::open(folder.path(), &options()).unwrap();
+        let before = log.ends(&[(Topic::Decisions, 0), (Topic::Decisions, 1)]).unwrap();
+        let mut input = Input::default();
+        fill(&mut input);
+        input.append(&log);
+        let mut context = context(log.clone(), Faults::default(), Writers::built_in());
+        context.snapshots = plan.clone();
+        assert_eq!(run_stage(&context, &settings()).unwrap(), StageEnd::AtEnd);
+        assert!(letters(&log).is_empty());
+        let after = log.ends(&[(Topic::Decisions, 0), (Topic::Decisions, 1)]).unwrap();
+        after.iter().sum::<i64>() - before.iter().sum::<i64>()
+    };
+    let all = events.iter().filter(|event| event.kind() != Kind::Label).count() as i64;
+    assert_eq!(run(&|input| events.iter().for_each(|event| input.event(event))), all);
+    let again = |input: &mut Input| {
+        let of_account = events.iter().filter(|event| event.key() == erased);
+        of_account.rev().take(10).for_each(|event| input.event(event));
+    };
+    assert_eq!(run(&again), 0, "all of them are duplicates");
+    let last = events.iter().filter(|event| event.key() == erased).rev().take(10);
+    let new = last.filter(|event| event.kind() != Kind::Label).count() as i64;
+    let erase_and_again = |input: &mut Input| {
+        Topic::READ.iter().for_each(|topic| input.erase(*topic, &erased));
+        again(input);
+    };
+    assert_eq!(run(&erase_and_again), new, "each is new, once");
+    assert_eq!(run(&again), 0, "and known since");
 }

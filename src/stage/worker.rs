@@ -269,7 +269,9 @@ impl<'a> Life<'a> {
             if record.position.topic == Topic::Escalations {
                 // one of a partition that was given up meanwhile is its next owner's
                 if self.lanes.has(record.position.partition) {
-                    self.processor.recall(&record, &Loaded::default())?;
+                    if self.processor.recall(&record, &Loaded::default())? {
+                        self.batch.erased(record.position.topic);
+                    }
                     self.batch.read_back(record.position);
                 }
                 continue;

@@ -133,6 +133,29 @@ impl FeatureSet {
         });
     }
 
+    /// Forgets what events of this kind have said of an account. Whether anything is left.
+    pub(super) fn erase(&self, arena: &mut Arena, kind: Kind) -> bool {
+        if arena.is_empty() {
+            return false;
+        }
+        self.forget(arena, kind as usize);
+        if kind == Kind::Dispute {
+            let Region { at, of } = self.deadlines;
+            arena.clear(at, of);
+        }
+        is_left(arena, self.escalated.of)
+    }
+
+    /// Forgets the escalations of an account. Whether anything is left.
+    pub(super) fn erase_escalated(&self, arena: &mut Arena) -> bool {
+        if arena.is_empty() {
+            return false;
+        }
+        let Region { at, of } = self.escalated;
+        arena.clear(at, of);
+        is_left(arena, of)
+    }
+
     /// Takes out of an account what no reader can see any more. Whether anything is left.
     pub(super) fn expire(
         &self,
@@ -196,7 +219,7 @@ impl FeatureSet {
             }
             false => {
                 arena.clear(at, of);
-                (0..of).any(|region| !arena.get(region, of).is_empty())
+                is_left(arena, of)
             }
         }
     }
@@ -213,6 +236,11 @@ impl FeatureSet {
             _ => arena.insert(at, of, 0, [1, event_time.0]),
         }
     }
+}
+
+/// Whether any of so many regions holds anything.
+fn is_left(arena: &Arena, regions: usize) -> bool {
+    (0..regions).any(|region| !arena.get(region, regions).is_empty())
 }
 
 /// Notes that a subject counted in these groups, and returns those it had counted in before. An entry is

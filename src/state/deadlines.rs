@@ -425,6 +425,11 @@ mod tests {
             let mut now = 0;
             for event in 0..80 {
                 now += rng.random_range(0..30 * HOUR_MS);
+                if rng.random_range(0..12) == 0 {
+                    let account = rng.random_range(0..ACCOUNTS);
+                    state.erase(&set, State::key(&format!("default/a/{account}")), Kind::Dispute);
+                    open.retain(|(of, _), _| *of != account);
+                }
                 if rng.random_range(0..3) > 0 {
                     let (account, number) =
                         (rng.random_range(0..ACCOUNTS), rng.random_range(0..4_usize));

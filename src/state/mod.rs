@@ -136,6 +136,18 @@ impl State {
         self.shards.change(key, |arena| set.escalated(arena, event_time));
     }
 
+    /// Forgets what events of this kind have said of an account; what comes after counts as on a new one.
+    /// Time stays where it is: it says nothing of anybody. Deadlines of its disputes are not found when
+    /// they are due.
+    pub fn erase(&mut self, set: &FeatureSet, key: u128, kind: Kind) {
+        self.shards.reduce(key, |arena| set.erase(arena, kind));
+    }
+
+    /// Forgets the escalations of an account.
+    pub fn erase_escalated(&mut self, set: &FeatureSet, key: u128) {
+        self.shards.reduce(key, |arena| set.erase_escalated(arena));
+    }
+
     /// Notes a stage of a deadline that fired in an earlier life.
     pub fn has_fired(&mut self, fired: &Fired<'_>, deadlines: &Deadlines) {
         self.schedule.has_fired(fired, deadlines);

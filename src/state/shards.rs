@@ -69,6 +69,11 @@ impl Range {
         first..first + (1 << spread)
     }
 
+    /// Whether a key is of it.
+    pub fn has(self, key: u128) -> bool {
+        leading(key, self.depth) == self.prefix as usize
+    }
+
     /// Whether every key of `other` is of it.
     pub fn covers(self, other: Range) -> bool {
         self.depth <= other.depth && other.prefix >> (other.depth - self.depth) == self.prefix
@@ -134,6 +139,20 @@ impl Shards {
             self.split(place);
         }
         done
+    }
+
+    /// Changes the account of this key, if it is there, and takes it out where nothing is left of it. Its
+    /// shard counts as changed either way.
+    pub(super) fn reduce(&mut self, key: u128, reduce: impl FnOnce(&mut Arena) -> bool) {
+        let place = self.place(key);
+        let shard = &mut self.shards[place];
+        shard.changed = true;
+        let Some(arena) = shard.accounts.get_mut(&key) else { return };
+        shard.bytes -= bytes_of(arena);
+        match reduce(arena) {
+            true => shard.bytes += bytes_of(arena),
+            false => drop(shard.accounts.remove(&key)),
+        }
     }
 
     /// Makes two shards of one.
@@ -241,8 +260,14 @@ mod tests {
             let mut shards = Shards::of_bytes(600);
             let mut twin: std::collections::HashMap<u128, Vec<i64>> = std::collections::HashMap::new();
             for (key, value) in changes {
+                let is_reduced = key % 7 == 0 && value % 3 == 0;
                 // spread as hashes are
                 let key = u128::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                if is_reduced {
+                    shards.reduce(key, |_| false);
+                    twin.remove(&key);
+                    continue;
+                }
                 shards.change(key, |arena| {
                     if arena.is_empty() {
                         *arena = Arena::new(1);

@@ -1,5 +1,7 @@
 //! Every aggregate against a naive twin that keeps all events and applies the definition.
 
+mod erasure;
+
 use std::path::Path;
 
 use proptest::prelude::*;

@@ -131,11 +131,12 @@ macro_rules! metrics {
 
 metrics! {
     Scoring {
-        RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records decided about, discarded or refused, once committed";
+        RECEIVED = "weir_records_received_total", Counter, ["topic"], "Input records decided about, discarded or refused, and tombstones, once committed";
         SENT = "weir_records_sent_total", Counter, ["topic"], "Output records committed";
         SENT_BYTES = "weir_sent_bytes_total", Counter, [], "Their bytes";
         LATE = "weir_events_late_total", Counter, ["topic"], "Events that were older than the newest by more than the grace: windows had forgotten what they look back on";
         DISCARDED = "weir_records_discarded_total", Counter, ["topic", "reason"], "Input records that need no decision: duplicate, within the dedupe horizon";
+        ERASURES = "weir_erasures_total", Counter, ["topic"], "Tombstones met: an account was forgotten, as far as the topic had told of it";
         DEAD_LETTERS = "weir_dead_letters_total", Counter, ["stage", "code"], "Records given up, by the stage that failed and why";
         DECISIONS = "weir_decisions_total", Counter, ["kind", "outcome"], "Decisions made";
         DEGRADED = "weir_decisions_degraded_total", Counter, ["reason"], "Decisions made without something: state_gap, or what pressure leaves out";
@@ -175,6 +176,7 @@ metrics! {
     Sinks {
         SINK_RECEIVED = "weir_sink_records_received_total", Counter, ["sink"], "Records taken up by a sink";
         SINK_SENT = "weir_sink_records_sent_total", Counter, ["sink"], "Records a sink has stored or delivered";
+        SINK_SKIPPED = "weir_sink_records_skipped_total", Counter, ["sink"], "Records a sink has nothing to do about: tombstones of accounts";
         SINK_ERRORS = "weir_sink_errors_total", Counter, ["sink", "code"], "Attempts of a sink that failed";
         SINK_IN_FLIGHT = "weir_sink_in_flight", Gauge, ["sink"], "Records a sink has taken up and neither stored, delivered nor given up";
         SINK_LAG_RECORDS = "weir_sink_lag_records", Gauge, ["sink"], "Records a sink has not yet stored or delivered";

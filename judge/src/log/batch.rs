@@ -29,9 +29,11 @@ pub fn unpack(
             }
         };
         let payload = rest.take(payload_len as usize)?.to_vec();
+        let mut names = Vec::new();
         for _ in 0..headers {
             let name_len = u16::from_le_bytes(rest.array()?);
-            rest.take(usize::from(name_len))?;
+            let name = rest.take(usize::from(name_len))?;
+            names.push(String::from_utf8_lossy(name).into_owned());
             let value_len = u32::from_le_bytes(rest.array()?);
             rest.take(value_len as usize)?;
         }
@@ -42,6 +44,7 @@ pub fn unpack(
             timestamp_ms,
             key,
             payload,
+            headers: names,
         }));
     }
     match rest.0.len() {

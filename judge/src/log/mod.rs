@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use crate::contract::Topic;
+use crate::contract::{ERASE_HEADER, Topic};
 use crate::error::Unreadable;
 
 pub use embedded::open_tables;
@@ -34,9 +34,16 @@ pub struct LogRecord {
     pub key: Option<Vec<u8>>,
     /// framing included
     pub payload: Vec<u8>,
+    /// names of its headers
+    pub headers: Vec<String>,
 }
 
 impl LogRecord {
+    /// Whether it asks that its account be forgotten: it says nothing, under a header of that name.
+    pub fn is_tombstone(&self) -> bool {
+        self.payload.is_empty() && self.headers.iter().any(|name| name == ERASE_HEADER)
+    }
+
     /// `topic/partition@offset`, for messages.
     pub fn position(&self) -> String {
         format!("{}/{}@{}", self.topic.name(), self.partition, self.offset)

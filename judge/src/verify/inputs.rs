@@ -8,7 +8,7 @@ use crate::avro::{Fields, text};
 use crate::cards;
 use crate::contract::{SCORE, Topic};
 use crate::error::Unreadable;
-use crate::expect::{Identity, PANICKED, Refusal, Rings, UNKNOWN, admit};
+use crate::expect::{Identity, PANICKED, Refusal, Rings, UNKNOWN, admit, erased};
 use crate::log::LogRecord;
 use crate::report::{Check, Report};
 
@@ -22,6 +22,8 @@ pub(super) enum Ending {
     Duplicate,
     Label,
     Panicked,
+    /// its account is forgotten
+    Tombstone,
     /// past the committed position
     Unread,
     Decision(Box<Identity>),
@@ -33,7 +35,7 @@ impl Ending {
         match self {
             Ending::Decision(_) => (1, 0),
             Ending::Refused | Ending::Panicked => (0, 1),
-            Ending::Duplicate | Ending::Label | Ending::Unread => (0, 0),
+            Ending::Duplicate | Ending::Label | Ending::Tombstone | Ending::Unread => (0, 0),
         }
     }
 
@@ -44,6 +46,7 @@ impl Ending {
             Ending::Panicked => "dead-lettered by a panic",
             Ending::Duplicate => "a duplicate",
             Ending::Label => "a label",
+            Ending::Tombstone => "a tombstone",
             Ending::Unread => "past the committed position",
         }
     }
@@ -297,6 +300,16 @@ fn expect(
     let Some(decoder) = part.case.decoders.get(&record.topic) else {
         return (Ending::Unread, None);
     };
+    if record.is_tombstone() {
+        return match erased(record) {
+            Err(refusal) => (Ending::Refused, Some(refusal)),
+            Ok(_) if letters.has(record, PANICKED) => (Ending::Panicked, Some(PANICKED)),
+            Ok(account) => {
+                rings.forget(account);
+                (Ending::Tombstone, None)
+            }
+        };
+    }
     // once refused, for ever refused: only a requeued copy is decided about
     let fingerprint = decoder.fingerprint(&record.payload);
     let late = fingerprint.is_some_and(|fingerprint| part.case.schemas.is_late(&fingerprint));
@@ -330,6 +343,7 @@ fn count(topic: Topic, ending: &Ending, report: &mut Report) {
         Ending::Duplicate => &mut endings.duplicates,
         Ending::Label => &mut endings.labels,
         Ending::Panicked => &mut endings.panicked,
+        Ending::Tombstone => &mut endings.tombstones,
         Ending::Unread => &mut endings.unread,
         Ending::Decision(_) => &mut endings.decisions,
     } += 1;

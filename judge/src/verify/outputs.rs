@@ -210,6 +210,15 @@ pub(super) fn read_escalations(
     findings.report.ran(Check::Escalations);
     part.each(Topic::Escalations, findings, |record, findings| {
         findings.report.checked(Check::Escalations, 1);
+        if record.is_tombstone() {
+            // for the owner of its account; nobody is told, and nobody gives it up
+            if letters.take(&record, None, &mut findings.report) > 0 {
+                findings.report.fail(Check::DeadLetters, || {
+                    format!("{} is a tombstone and has a dead letter", record.position())
+                });
+            }
+            return Ok(());
+        }
         if letters.take(&record, Some(UNDELIVERABLE), &mut findings.report) > 0 {
             findings.undeliverable.insert((record.partition, record.offset));
         }

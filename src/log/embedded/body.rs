@@ -6,16 +6,23 @@ use crate::log::{LogError, Outgoing, Record};
 /// Bytes of a record's fixed part: timestamp, key length, payload length, number of headers.
 const FIXED: usize = 8 + 4 + 4 + 2;
 
-/// Appends one record without headers.
+/// Appends one record.
 pub(super) fn put(record: &Outgoing<'_>, body: &mut Vec<u8>) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     body.extend_from_slice(&record.timestamp_ms.to_le_bytes());
     let key_len = record.key.map_or(-1, |key| i32::try_from(key.len()).unwrap_or(i32::MAX));
     body.extend_from_slice(&key_len.to_le_bytes());
     body.extend_from_slice(&len(record.payload).to_le_bytes());
-    body.extend_from_slice(&0u16.to_le_bytes());
+    body.extend_from_slice(&u16::from(record.header.is_some()).to_le_bytes());
     body.extend_from_slice(record.key.unwrap_or_default());
     body.extend_from_slice(record.payload);
+    if let Some((name, value)) = record.header {
+        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        body.extend_from_slice(&name_len.to_le_bytes());
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&len(value).to_le_bytes());
+        body.extend_from_slice(value);
+    }
 }
 
 /// Walks through a stored batch whose first record stands at `first`, handing out each record of
@@ -97,7 +104,10 @@ mod tests {
     use crate::event::Topic;
 
     fn outgoing<'a>(key: &'a [u8], payload: &'a [u8], timestamp_ms: i64) -> Outgoing<'a> {
-        Outgoing { topic: Topic::Chats, partition: 2, timestamp_ms, key: Some(key), payload }
+        let (topic, partition, key) = (Topic::Chats, 2, Some(key));
+        // every other one has a header
+        let header = (payload.len() % 2 == 1).then_some(("name", &b"value"[..]));
+        Outgoing { topic, partition, timestamp_ms, key, payload, header }
     }
 
     #[test]
@@ -120,6 +130,9 @@ mod tests {
                 assert_eq!(record.key(), Some(&[b'k', i][..]));
                 assert_eq!(record.payload(), vec![i; i as usize * 7]);
                 assert_eq!(record.timestamp_ms, i64::from(i) - 2);
+                let header = ("name".to_owned(), b"value".to_vec());
+                let expected = if i % 2 == 1 { vec![header] } else { Vec::new() };
+                assert_eq!(record.headers, expected);
             }
         }
         for cut in 0..body.len() {

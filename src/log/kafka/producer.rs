@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::context::ProducerTalk;
@@ -51,9 +52,16 @@ impl Sender {
     fn enqueue(&self, record: &Outgoing<'_>, deadline: Instant) -> Result<(), LogError> {
         let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.names.of(record.topic))
             .partition(super::number(record.partition))
-            .timestamp(record.timestamp_ms)
-            .payload(record.payload);
+            .timestamp(record.timestamp_ms);
         message.key = record.key;
+        match record.header {
+            None => message.payload = Some(record.payload),
+            // in place of a payload
+            Some((key, value)) => {
+                let header = Header { key, value: Some(value) };
+                message.headers = Some(OwnedHeaders::new_with_capacity(1).insert(header));
+            }
+        }
         loop {
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),

@@ -55,11 +55,13 @@ impl Crash {
     }
 }
 
-/// The end of an escalation at one webhook (or of one that cannot be read), not settled yet.
+/// The end of an escalation at one webhook (or of one that cannot be read, or of a tombstone), not
+/// settled yet.
 #[derive(Debug)]
 enum End {
     Reported(Ended),
     Unreadable(Box<(Record, Refusal)>),
+    Skipped(Position),
 }
 
 /// One life.
@@ -215,6 +217,11 @@ impl<'a> Life<'a> {
                 self.channels.send(&Arc::new(message))?;
             }
             Err(Unread::Unavailable(error)) => return Err(error.into()),
+            Err(Unread::Erasure(position, bytes)) => {
+                self.ledger.take(position, bytes, 1);
+                self.ends.push(End::Skipped(position));
+                counter!(metric::SINK_SKIPPED, "sink" => "notify").increment(1);
+            }
             Err(Unread::Unreadable(unreadable)) => {
                 let record = &unreadable.0;
                 self.ledger.take(record.position, record.size(), 1);
@@ -266,6 +273,7 @@ impl<'a> Life<'a> {
         let mut given_up = 0;
         for end in ends {
             let (record, refusal) = match end {
+                End::Skipped(_) => continue,
                 End::Unreadable(unreadable) => (&unreadable.0, Some(unreadable.1.clone())),
                 End::Reported(ended) => {
                     if let Some(written) = self.written.get_mut(ended.webhook) {
@@ -389,6 +397,7 @@ impl End {
         match self {
             End::Reported(ended) => ended.message.record.position,
             End::Unreadable(unreadable) => unreadable.0.position,
+            End::Skipped(position) => *position,
         }
     }
 }

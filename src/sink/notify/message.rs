@@ -4,8 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::codec::{Contract, OwnError, Refusal, RegistryError, decode_own, json, redact};
-use crate::event::{Code, Escalation, FailedStage};
+use crate::codec::{
+    Contract, OwnError, Refusal, RegistryError, decode_own, erased_by, json, redact,
+};
+use crate::event::{Code, Escalation, FailedStage, Position};
 use crate::log::Record;
 
 /// What every request says it is about.
@@ -34,6 +36,8 @@ pub(super) struct Message {
 pub(super) enum Unread {
     /// it cannot be sent to anybody: the record itself and why
     Unreadable(Box<(Record, Refusal)>),
+    /// it is a tombstone, which is for the owner of its account: it stands there, and takes so many bytes
+    Erasure(Position, usize),
     /// its schema cannot be had now
     Unavailable(RegistryError),
 }
@@ -44,6 +48,9 @@ impl Message {
     /// # Errors
     /// See [`Unread`].
     pub(super) fn read(record: Record) -> Result<Message, Unread> {
+        if erased_by(&record).is_some() {
+            return Err(Unread::Erasure(record.position, record.size()));
+        }
         match body(record.payload()) {
             Ok((id, body)) => Ok(Message { record, id, body }),
             Err(OwnError::Unavailable(error)) => Err(Unread::Unavailable(error)),

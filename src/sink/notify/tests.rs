@@ -19,7 +19,7 @@ use self::server::{Answer, Server};
 use super::ledger::WINDOW_RECORDS;
 use super::sign::Signer;
 use super::*;
-use crate::codec::{Contract, Encoder, decode_own};
+use crate::codec::{Contract, ERASE_HEADER, Encoder, decode_own};
 use crate::config::Secret;
 use crate::event::{
     DeadLetter, Delivery, Escalation, Kind, Millis, Outcome, Position, Reason, Text,

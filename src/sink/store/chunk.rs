@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::letters::Letters;
 use super::{DecisionRow, DeliveryRow, EscalationRow, RollupRow, Rows};
-use crate::codec::{Contract, EncodeError, OwnError, RegistryError, decode_own};
+use crate::codec::{Contract, EncodeError, OwnError, RegistryError, decode_own, erased_by};
 use crate::event::{Decision, Delivery, Escalation, Millis, Position, Rollup, Topic};
 use crate::log::Record;
 use crate::telemetry::metric;
@@ -40,6 +40,8 @@ pub(super) struct Span {
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) rows: Rows,
+    /// tombstones of accounts among the records: they are no rows, and what is stored stays
+    pub(super) skipped: u64,
     pub(super) spans: BTreeMap<(Topic, u32), Span>,
 }
 
@@ -63,7 +65,9 @@ impl Chunk {
             let span = chunk.spans.entry((topic, partition)).or_insert(first);
             span.next = offset + 1;
             span.last_written = written;
-            if letters.pass(record, bytes_max, now)? {
+            if topic == Topic::Escalations && erased_by(record).is_some() {
+                chunk.skipped += 1;
+            } else if letters.pass(record, bytes_max, now)? {
                 add(record, &mut chunk.rows)?;
             }
         }
@@ -182,4 +186,27 @@ fn add_rollup(position: Position, written_at: Millis, rollup: Rollup, rows: &mut
         count: entry.count,
     });
     rows.rollups.extend(outcomes.chain(rules));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::ERASE_HEADER;
+
+    #[test]
+    fn a_tombstone_among_escalations_is_no_row_and_is_passed() {
+        let at = |topic, offset| Position { topic, partition: 0, offset };
+        let headers = vec![(ERASE_HEADER.to_owned(), b"a test".to_vec())];
+        let key = Some(&b"default/a"[..]);
+        let tombstone = Record::new(at(Topic::Escalations, 7), 5, key, b"", headers.clone());
+        let mut letters = Letters::new();
+        let chunk = Chunk::of(&[tombstone], 100, Millis(0), &mut letters).unwrap();
+        assert_eq!((chunk.skipped, chunk.rows.escalations.len()), (1, 0));
+        assert_eq!(chunk.positions(), [at(Topic::Escalations, 8)]);
+        // nobody writes one there, and without the header nothing cannot be read
+        let strange = Record::new(at(Topic::Decisions, 7), 5, key, b"", headers);
+        assert!(Chunk::of(&[strange], 100, Millis(0), &mut letters).is_err());
+        let nothing = Record::new(at(Topic::Escalations, 7), 5, key, b"", Vec::new());
+        assert!(Chunk::of(&[nothing], 100, Millis(0), &mut letters).is_err());
+    }
 }

@@ -266,7 +266,8 @@ impl<'a> Pump<'a> {
         count(&rows);
         gauge!(metric::SINK_IN_FLIGHT, "sink" => SINK).set(0);
         counter!(metric::SINK_RECEIVED, "sink" => SINK).increment(records.len() as u64);
-        counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64);
+        counter!(metric::SINK_SENT, "sink" => SINK).increment(records.len() as u64 - chunk.skipped);
+        counter!(metric::SINK_SKIPPED, "sink" => SINK).increment(chunk.skipped);
         histogram!(metric::SINK_SECONDS, "sink" => SINK).record(started.elapsed().as_secs_f64());
         Ok(Stored::Done)
     }

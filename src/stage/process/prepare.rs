@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Processor, key};
+use super::{Processor, erasure, key};
 use crate::codec::{DecodeError, Decoded, Refusal, RegistryError};
-use crate::event::Position;
+use crate::event::{Kind, Position};
 use crate::log::Record;
 use crate::state::{Facts, Found, State};
 
@@ -13,7 +13,14 @@ use crate::state::{Facts, Found, State};
 pub enum Prepared<'r> {
     /// it is an event
     Ready(Box<Ready<'r>>),
-    /// it is none
+    /// it is a tombstone: what its topic said of the account is to be forgotten
+    Erasure {
+        /// which
+        account: u128,
+        /// what the topic carries
+        kind: Kind,
+    },
+    /// it is none of these
     Refused(Refusal),
     /// it panicked in an earlier life
     Poisoned,
@@ -61,6 +68,11 @@ impl Processor {
     }
 
     fn prepare_one<'r>(&self, record: &'r Record) -> Prepared<'r> {
+        match erasure(record) {
+            Ok(None) => {}
+            Ok(Some((account, kind))) => return Prepared::Erasure { account, kind },
+            Err(refusal) => return Prepared::Refused(refusal),
+        }
         match self.decoder.decode(record) {
             Ok(decoded) => {
                 let facts = self.set.facts(&decoded.event);

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Processor, came, key, panicked};
-use crate::codec::{Contract, DecodeError, OwnError, RegistryError, decode_own};
+use super::{Processor, came, erasure, key, panicked};
+use crate::codec::{
+    Contract, DecodeError, OwnError, RegistryError, decode_own, erased_account, erased_by,
+};
 use crate::event::{Escalation, Fired, Millis, Slot, Touch};
 use crate::log::Record;
 use crate::snapshot::Series;
 use crate::stage::snapshots::{Captured, Load, Loaded, Table};
-use crate::state::{BodyError, Range, Seen, State};
+use crate::state::{BodyError, Range, State};
 
 /// Hashes of what is remembered, equal for equal memories however they came about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,42 +101,60 @@ impl Processor {
         self.states.remove(&partition);
     }
 
-    /// Remembers a record without deciding about it, as its first life did: used at restore, where
-    /// records that became dead letters are left out by the caller.
+    /// Remembers a record without deciding about it, or forgets an account at its tombstone, as its
+    /// first life did: used at restore, where records that became dead letters are left out by the caller.
     ///
     /// # Errors
     /// The refusal, where it is not an event any more; or that its schema cannot be had now.
-    pub fn remember(&mut self, record: &Record, loaded: &Loaded) -> Result<Seen, DecodeError> {
+    pub fn remember(&mut self, record: &Record, loaded: &Loaded) -> Result<(), DecodeError> {
         let position = record.position;
         let state = self.states.entry(position.partition).or_default();
+        if let Some((account, kind)) = erasure(record)? {
+            if !loaded.has_seen(account, position) {
+                state.erase(&self.set, account, kind);
+            }
+            return Ok(());
+        }
         let (decoder, set, horizon) = (&self.decoder, &self.set, self.horizon);
         catch_unwind(AssertUnwindSafe(|| {
             let decoded = decoder.decode(record)?;
             let (event, facts) = (&decoded.event, set.facts(&decoded.event));
             let account = State::key(key(record));
-            if loaded.has_seen(account, position) {
-                state.pass(event);
-                return Ok(Seen::Duplicate);
+            match loaded.has_seen(account, position) {
+                true => state.pass(event),
+                false => {
+                    state.apply(set, account, event, &facts, came(record), horizon, None);
+                }
             }
-            Ok(state.apply(set, account, event, &facts, came(record), horizon, None).seen)
+            Ok(())
         }))
         .unwrap_or_else(|_| Err(panicked(position).into()))
     }
 
-    /// Remembers an escalation that the owner of its account reads back.
+    /// Remembers an escalation that the owner of its account reads back, or forgets all of them at the
+    /// account's tombstone; whether it did so.
     ///
     /// # Errors
     /// When its schema cannot be had now. What cannot be read at all is none of weir's, and is told.
-    pub fn recall(&mut self, record: &Record, loaded: &Loaded) -> Result<(), RegistryError> {
+    pub fn recall(&mut self, record: &Record, loaded: &Loaded) -> Result<bool, RegistryError> {
         let account = State::key(key(record));
         if loaded.has_seen(account, record.position) {
-            return Ok(());
+            return Ok(false);
+        }
+        if erased_by(record).is_some() {
+            if let Err(refusal) = erased_account(record) {
+                tracing::error!(position = %record.position, %refusal, "a tombstone erases nothing");
+                return Ok(false);
+            }
+            let state = self.states.entry(record.position.partition).or_default();
+            state.erase_escalated(&self.set, account);
+            return Ok(true);
         }
         if let Some(escalation) = read_own::<Escalation<'_>>(record, Contract::Escalation)? {
             let state = self.states.entry(record.position.partition).or_default();
             state.escalated(&self.set, account, escalation.event_time);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Remembers a stage of a deadline that fired in an earlier life.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::contract::Topic;
@@ -101,6 +101,9 @@ impl<'a> Records<'a> {
             key: message.key().map(<[u8]>::to_vec),
             // no payload is too short for any framing, as an empty one is
             payload: message.payload().unwrap_or_default().to_vec(),
+            headers: message.headers().map_or_else(Vec::new, |headers| {
+                headers.iter().map(|header| header.key.to_owned()).collect()
+            }),
         }
     }
 }

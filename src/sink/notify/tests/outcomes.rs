@@ -213,6 +213,27 @@ fn what_is_no_escalation_is_a_dead_letter_and_stops_nobody() {
 }
 
 #[test]
+fn a_tombstone_is_passed_and_nobody_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, runtime) = (open(folder.path()), runtime());
+    append(&log, 0, 2);
+    let mut batch = RecordBatch::default();
+    let header = (ERASE_HEADER, &b"a test"[..]);
+    batch.push_header(Topic::Escalations, 0, NOW_MS, b"default/acc", header);
+    log.appender().unwrap().append(&batch).unwrap();
+    append(&log, 2, 4);
+    log.appender().unwrap().append(&batch).unwrap();
+    let server = Server::start(runtime.handle(), |_| Answer::Status(200));
+    let webhooks = vec![webhook("ops", server.url("/"))];
+    let sink = Sink::start(Arc::new(log.clone()), &runtime, webhooks);
+    sink.wait_caught_up();
+    assert_eq!(sink.finish().len(), 4);
+    assert_eq!(check_requests(&server).len(), 4);
+    assert_eq!(dead_letters(&log), []);
+    assert_eq!(committed(&log), [Some(4), Some(2)]);
+}
+
+#[test]
 fn an_endless_answer_is_delivered_and_not_read() {
     let began = Instant::now();
     let (server, _log, recorded, _folder) = run(40, |_| (), |_| Answer::Endless(200));
