@@ -129,7 +129,7 @@ impl Memory {
         let horizon = Horizon::default();
         let applied = self.state.apply(&self.set, account, event, facts, CAME, horizon, before);
         self.set.marks(facts, applied, &mut self.marks);
-        if let Some(touch) = TouchEvent::of(event, key, &self.marks) {
+        if let Some(touch) = TouchEvent::of(event, key, &self.marks, |entity| facts.meets(entity)) {
             self.profiles.apply(&self.set, &touch, |_| false);
         }
         self.state.read(&self.set, account, facts, &mut self.features, &self.profiles);

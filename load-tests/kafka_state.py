@@ -136,7 +136,7 @@ def takeover(world, options):
     settings = world.topology / "weir.toml"
     settings.write_text(settings.read_text().replace("standby = false", "standby = true") + f'\n[snapshots]\nplace = "{world.folder / "snapshots"}"\n')
     began = time.monotonic()
-    must([BIN / "weir", "--log", "warn", "generate", "--to-topics", "--count", count, "--accounts", count // 10, "--topology", world.topology,
+    must([BIN / "weir", "--log", "warn", "generate", "--to-topics", "--count", count, "--accounts", count // 2, "--topology", world.topology,
           "--data", world.folder / "load"], world.env("load"), PATIENCE_S * 10)
     loaded = time.monotonic() - began
     first = world.weir()

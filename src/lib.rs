@@ -15,3 +15,7 @@ pub mod snapshot;
 pub mod stage;
 pub mod state;
 pub mod telemetry;
+
+/// Of everything that is linked with weir, its tests and benchmarks too: `docs/adr/0016-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

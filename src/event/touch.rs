@@ -136,11 +136,16 @@ impl Entity {
 }
 
 impl<'a> TouchEvent<'a> {
-    /// What `event` of the account `tenant/account_id` touches, and what counts of it; `None`: nobody
-    /// else.
-    pub fn of(event: &'a Event<'_>, account: &'a str, marks: &[Mark]) -> Option<TouchEvent<'a>> {
+    /// What `event` of the account `tenant/account_id` touches of those entities that something is kept
+    /// of, and what counts of it; `None`: nobody.
+    pub fn of(
+        event: &'a Event<'_>,
+        account: &'a str,
+        marks: &[Mark],
+        is_kept: impl Fn(Entity) -> bool,
+    ) -> Option<TouchEvent<'a>> {
         let met = |(entity, id): (Entity, Option<&'a str>)| {
-            Some(TouchedEntity { entity, id: Text::from(id?) })
+            id.filter(|_| is_kept(entity)).map(|id| TouchedEntity { entity, id: Text::from(id) })
         };
         let entities: Vec<TouchedEntity<'a>> =
             event.entities().into_iter().filter_map(met).collect();

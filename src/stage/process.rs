@@ -274,7 +274,9 @@ impl Processor {
                     batch.late(record.position.topic);
                 }
                 set.marks(facts, applied, &mut self.marks);
-                if let Some(touch) = TouchEvent::of(event, key(record), &self.marks) {
+                if let Some(touch) =
+                    TouchEvent::of(event, key(record), &self.marks, |entity| facts.meets(entity))
+                {
                     batch.touched(&mut self.touches, partition, &touch, now)?;
                     if self.inline {
                         self.profiles.apply(set, &touch, |_| false);

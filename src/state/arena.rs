@@ -15,9 +15,10 @@ pub(super) const WORDS_MAX: usize = u16::MAX as usize;
 const ENDS: usize = 4;
 /// Words of a line of the cache.
 const LINE: usize = 8;
-/// Words of an arena that are fetched at its beginning and at its end.
-const HEAD_WORDS: usize = 320;
-const TAIL_WORDS: usize = 64;
+/// Words of an arena that is fetched as a whole.
+const SMALL_WORDS: usize = 320;
+/// Words of a larger one that are fetched at its beginning and at its end.
+const ENDS_WORDS: usize = 96;
 /// A one in each of its lanes.
 const ONES: u64 = 0x0001_0001_0001_0001;
 
@@ -173,13 +174,20 @@ impl Arena {
     /// Has all of it fetched into the cache. Its lines are independent of each other, so that the memory
     /// brings many at once; whoever walks through them one after another waits for each.
     pub(super) fn fetch(&self) {
-        // of a large one the beginning, where most regions are, and the newest entries at its end
-        let (head, tail) = match self.words.len() > HEAD_WORDS + TAIL_WORDS {
-            true => (&self.words[..HEAD_WORDS], &self.words[self.words.len() - TAIL_WORDS..]),
-            false => (self.words.as_slice(), &[][..]),
-        };
-        let lines = head.iter().step_by(LINE).chain(tail.iter().step_by(LINE));
-        std::hint::black_box(lines.fold(0, |all, word| all ^ word));
+        std::hint::black_box(lines(&self.words));
+    }
+
+    /// Has fetched what an event will most likely meet: of a large one both ends. To look up where its
+    /// regions end would be to wait for it.
+    pub(super) fn fetch_ends(&self) {
+        let words = self.words.as_slice();
+        match words.len() > SMALL_WORDS {
+            true => {
+                let (head, tail) = (&words[..ENDS_WORDS], &words[words.len() - ENDS_WORDS..]);
+                std::hint::black_box(lines(head) ^ lines(tail));
+            }
+            false => self.fetch(),
+        }
     }
 
     /// Bytes on the heap.
@@ -197,6 +205,11 @@ pub(super) fn hash_of(mut all: Vec<(u128, u64)>) -> u64 {
         hasher.update(&hash.to_le_bytes());
     }
     hasher.digest()
+}
+
+/// Reads a word of each line of the cache that these are in, or nearly: they begin anywhere in one.
+fn lines(words: &[i64]) -> i64 {
+    words.iter().step_by(LINE).fold(0, |all, word| all ^ word)
 }
 
 /// Adds four lanes of 16 bits, each by itself.

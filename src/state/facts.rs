@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::set::{FLOAT_SCALE, FeatureSet, GROUPS_MAX, KEYS, Key};
 use crate::event::{Entity, Event, Kind, Slot, Verdict};
@@ -65,27 +65,27 @@ pub(super) fn key_hash(key: &str) -> u128 {
 
 /// The same of an entity, which is unique among those of its tenant.
 pub(super) fn entity_hash(entity: Entity, tenant: &str, id: &str) -> u128 {
-    let mut name = [0; 256];
-    let parts = [&[entity as u8][..], tenant.as_bytes(), &[0], id.as_bytes()];
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    if length > name.len() {
-        return xxh3_128(&parts.concat());
-    }
-    let mut at = 0;
-    for part in parts {
-        name[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    xxh3_128(&name[..length])
+    joined([&[entity as u8][..], tenant.as_bytes(), &[0], id.as_bytes()], xxh3_128)
 }
 
 /// The name of a payment where accounts meet: its id is unique within its account.
 pub(super) fn payment_hash(account: &str, payment: &str) -> i64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(account.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(payment.as_bytes());
-    hasher.digest().cast_signed()
+    joined([account.as_bytes(), &[0], payment.as_bytes()], xxh3_64).cast_signed()
+}
+
+/// The hash of parts as one text: a hasher that takes them one after another costs more than to join them.
+fn joined<T, const N: usize>(parts: [&[u8]; N], hash: impl Fn(&[u8]) -> T) -> T {
+    let mut text = [0; 256];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > text.len() {
+        return hash(&parts.concat());
+    }
+    let mut at = 0;
+    for part in parts {
+        text[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    hash(&text[..length])
 }
 
 pub(super) fn subject_hash(subject: &str) -> i64 {
@@ -93,6 +93,11 @@ pub(super) fn subject_hash(subject: &str) -> i64 {
 }
 
 impl Facts {
+    /// Whether the event names such an entity, of which something is kept.
+    pub fn meets(&self, entity: Entity) -> bool {
+        self.entities[Key::Entity(entity).index()].is_some()
+    }
+
     /// A moment at which nothing happens.
     pub(super) fn at(time: i64) -> Facts {
         Facts {

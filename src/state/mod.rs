@@ -267,9 +267,9 @@ impl State {
 pub struct Found<'a>(&'a Arena);
 
 impl Found<'_> {
-    /// Has it fetched.
+    /// Has fetched what an event will meet of it.
     pub fn fetch(self) {
-        self.0.fetch();
+        self.0.fetch_ends();
     }
 }
 

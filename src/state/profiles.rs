@@ -110,7 +110,7 @@ impl Profiles {
     pub fn fetch(&self, facts: &Facts) {
         for id in facts.entities.iter().flatten() {
             if let Some((_, arena)) = self.part(*id).entities.get(id) {
-                arena.fetch();
+                arena.fetch_ends();
             }
         }
     }
@@ -126,11 +126,14 @@ impl Profiles {
         for met in &touch.entities {
             let key = Key::Entity(met.entity);
             let i = key.index();
-            let is_kept = |mark: &crate::event::Mark| {
-                set.by_id.get(&mark.group).is_some_and(|group| set.group(*group).key == key)
+            let kept = || {
+                let groups = touch.marks.iter().map(|mark| (set.of_entity(mark.group), mark.value));
+                groups.filter_map(|(group, value)| {
+                    Some((group.filter(|group| group.key == key)?, value))
+                })
             };
             let labels = set.entity_labels[i].filter(|_| verdict.is_some());
-            if labels.is_none() && !touch.marks.iter().any(is_kept) {
+            if labels.is_none() && kept().next().is_none() {
                 continue;
             }
             let id = entity_hash(met.entity, tenant, &met.id);
@@ -152,11 +155,8 @@ impl Profiles {
                 labels.expire(arena, watermark.saturating_sub(set.retention_ms));
                 labels.add(arena, subject, time, verdict);
             }
-            for mark in touch.marks.iter().filter(|mark| is_kept(mark)) {
-                if let Some(group) = set.by_id.get(&mark.group) {
-                    let entry = Entry { time, subject, value: mark.value };
-                    set.group(*group).add(arena, entry, watermark);
-                }
+            for (group, value) in kept() {
+                group.add(arena, Entry { time, subject, value }, watermark);
             }
             part.bytes = part.bytes + bytes_of(arena) - before;
         }

@@ -11,8 +11,6 @@
 //! Features that share key, filter and field share a group; those that share a length of bucket share
 //! its grid. The first declaration that needs something makes it, later ones make it reach further.
 
-use std::collections::HashMap;
-
 use super::arena::Arena;
 use super::labels::Labels;
 use super::running::Running;
@@ -316,8 +314,8 @@ pub struct FeatureSet {
     pub(super) reads: Vec<Reads>,
     /// accepted events remembered per account and topic
     pub(super) dedupe_ids: usize,
-    /// groups of entities by id
-    pub(super) by_id: HashMap<i64, GroupRef>,
+    /// groups of entities, in the order of their ids
+    pub(super) by_id: Vec<(i64, GroupRef)>,
     /// an account or entity that is idle for longer is forgotten
     pub(super) retention_ms: i64,
     /// an event that is older than the newest of its kind by more is late
@@ -377,6 +375,12 @@ impl FeatureSet {
 
     pub(super) fn account_layout(&self) -> &Layout {
         &self.layouts[Key::Account.index()]
+    }
+
+    /// The group of entities of that id, if it is one of these.
+    pub(super) fn of_entity(&self, id: i64) -> Option<&Group> {
+        let at = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.group(self.by_id[at].1))
     }
 
     pub(super) fn group(&self, group: GroupRef) -> &Group {

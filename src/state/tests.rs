@@ -634,7 +634,7 @@ fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
             continue;
         }
         set.marks(&facts, applied, &mut marks);
-        if let Some(touch) = TouchEvent::of(&event, &key, &marks) {
+        if let Some(touch) = TouchEvent::of(&event, &key, &marks, |entity| facts.meets(entity)) {
             profiles.apply(&set, &touch, |_| false);
         }
         state.read(&set, State::key(&key), &facts, &mut features, &profiles);
@@ -705,7 +705,7 @@ proptest! {
             let profiles = Profiles::default();
             for (event, marks) in touches {
                 let key = event.key();
-                let touch = TouchEvent::of(event, &key, marks).into_iter();
+                let touch = TouchEvent::of(event, &key, marks, |_| true).into_iter();
                 touch.for_each(|touch| profiles.apply(&set, &touch, |_| false));
             }
             profiles.hash(&set)
@@ -973,7 +973,11 @@ fn an_event_within_the_grace_finds_its_windows_whole_and_a_later_one_is_late() {
         let applied = state.apply(&set, id, &event, &facts, SAME, horizon, before);
         let mut marks = Vec::new();
         set.marks(&facts, applied, &mut marks);
-        profiles.apply(&set, &TouchEvent::of(&event, &key, &marks).unwrap(), |_| false);
+        profiles.apply(
+            &set,
+            &TouchEvent::of(&event, &key, &marks, |entity| facts.meets(entity)).unwrap(),
+            |_| false,
+        );
         state.read(&set, id, &facts, &mut features, &profiles);
         (applied.late, features.values().to_vec())
     };

@@ -28,6 +28,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The same as weir's, so that the difference is none of the allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Any failure: this is a tool for the terminal, its errors are texts.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

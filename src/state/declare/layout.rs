@@ -1,7 +1,5 @@
 //! Where everything that is kept stands: regions of words, told by the names of what they hold.
 
-use std::collections::HashMap;
-
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use xxhash_rust::xxh3::xxh3_64;
@@ -83,13 +81,13 @@ impl Loader<'_> {
             }
         }
         let mut kinds: [KindPlan; KINDS] = Default::default();
-        let mut by_id = HashMap::new();
+        let mut by_id = Vec::new();
         for (kind, (drafts, filters)) in self.drafts.into_iter().zip(self.filters).enumerate() {
             for (number, draft) in drafts.into_iter().enumerate() {
                 let name = group_name(&draft, ALL_KINDS[kind], &filters);
                 let group = group(&draft, &name, &mut layouts[draft.key.index()]);
                 if group.key != Key::Account {
-                    by_id.insert(group.id, GroupRef { kind, group: number });
+                    by_id.push((group.id, GroupRef { kind, group: number }));
                 }
                 kinds[kind].once |= u64::from(draft.once) << number;
                 kinds[kind].groups.push(group);
@@ -115,6 +113,7 @@ impl Loader<'_> {
                 return Err(Problem::new(FilePlace::file(&self.file.path), message).into());
             }
         }
+        by_id.sort_unstable_by_key(|(id, _)| *id);
         let set = FeatureSet {
             hash,
             text: self.file.text.clone(),
