@@ -130,7 +130,11 @@ impl Decoder {
         };
         let writer = unframed.held.writer(kind).ok();
         let head = writer.and_then(|w| read::<Head>(&w.schema, unframed.body).ok());
-        Ok(head.map(|(head, _)| head.event_time))
+        Ok(match head {
+            Some((head, _)) => Some(head.event_time),
+            // whoever skips a list goes by the size that its writer says, whoever reads it does not
+            None => self.decode(record).ok().map(|decoded| decoded.event.event_time()),
+        })
     }
 
     /// The event in a record of an input topic.
