@@ -38,7 +38,7 @@ import self_test  # noqa: E402
 from ages import Ages  # noqa: E402
 from book import COLUMNS, FEATURE_FILES, Unusable, expected, facts  # noqa: E402
 from compare import Comparison  # noqa: E402
-from decisions import Contract, Damaged, Folder  # noqa: E402
+from decisions import Contract, Damaged, Folder, counted  # noqa: E402
 from kafka_lib import BIN, CHILDREN, ROOT, Failed, build, concluded, say  # noqa: E402
 
 TOPOLOGY = HERE / "handbook" / "topology"
@@ -57,31 +57,22 @@ def show(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def counted(data, topics):
-    """Records of the topics so far; none before the folder is there."""
-    try:
-        folder = Folder(data)
-    except sqlite3.Error:
-        return 0
-    try:
-        return sum(folder.count(topic) for topic in topics)
-    except (sqlite3.Error, KeyError):
-        return 0
-    finally:
-        folder.close()
+def records_of(data, topics):
+    """Records of the topics so far."""
+    return counted(lambda: Folder(data), lambda folder: sum(folder.count(topic) for topic in topics))
 
 
 def follow(words, log, data, topics, told, total):
     """Runs to the end, showing how many records the topics have; seconds it took."""
     began = moved = shown = time.monotonic()
-    reached = counted(data, topics)
+    reached = records_of(data, topics)
     with open(log, "ab") as out:
         process = CHILDREN.start(words, stdout=out, stderr=out)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_S)
             break
-        now, count = time.monotonic(), counted(data, topics)
+        now, count = time.monotonic(), records_of(data, topics)
         if count != reached:
             reached, moved = count, now
         if now - shown >= SHOW_S:

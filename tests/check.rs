@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
+mod common;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::copy_folder;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -57,19 +60,6 @@ impl Copy {
 
     fn check(&self, more: &[&str]) -> Output {
         weir(&["check", "--topology"], self.path(), more)
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_folder(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 

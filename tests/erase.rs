@@ -6,11 +6,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use common::copy_folder;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -37,7 +40,7 @@ impl World {
     fn begin(brokers: Option<&str>) -> World {
         let prefix = format!("erase{}.", std::process::id());
         let world = World { folder: tempfile::tempdir().unwrap(), prefix };
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("topology"), &world.topology());
+        copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("topology"), &world.topology());
         if let Some(brokers) = brokers {
             let file = world.topology().join("weir.toml");
             let kafka = format!(
@@ -173,18 +176,6 @@ fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     command.args(["--log", "warn"]).args(words);
     command
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
-        }
-    }
 }
 
 #[test]

@@ -6,10 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken fixture is a failed test")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::copy_folder;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -49,7 +52,7 @@ impl World {
         };
         let folder = tempfile::tempdir().unwrap();
         let world = World { brokers, prefix: format!("{name}{}.", std::process::id()), folder };
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("topology"), &world.topology());
+        copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("topology"), &world.topology());
         let file = world.topology().join("weir.toml");
         let settings = format!(
             "{}\n[kafka]\nbrokers = \"{}\"\nprefix = \"{}\"\nprocess = \"one\"\n",
@@ -134,18 +137,6 @@ fn answered<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
-
 #[test]
 fn inputs_that_were_trimmed_before_they_were_decided_about_are_a_gap() {
     let Some(world) = World::begin("trimmed") else { return };
@@ -167,11 +158,11 @@ fn a_snapshot_that_the_log_does_not_reach_back_to_is_a_gap() {
     world.load("1");
     assert_eq!(world.run(&[]).0, 0);
     let (snapshots, kept) = (world.data().join("snapshots"), world.folder.path().join("kept"));
-    copy(&snapshots, &kept);
+    copy_folder(&snapshots, &kept);
     world.load("2");
     assert_eq!(world.run(&[]).0, 0);
     std::fs::remove_dir_all(&snapshots).unwrap();
-    copy(&kept, &snapshots);
+    copy_folder(&kept, &snapshots);
     world.trim();
     let (code, said) = world.run(&[]);
     assert_eq!(code, STATE_GAP, "{said}");

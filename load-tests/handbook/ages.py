@@ -8,9 +8,8 @@ count or a share, and nothing else may. Everything is judged by times that decis
 from array import array
 from collections import defaultdict
 
-from book import COLUMNS, DAY_S, of_terminal, payments
+from book import COLUMNS, DAY_S, DELAY_S, payments
 
-DELAY_S = 7 * DAY_S
 UNKNOWN = -1
 WHOLE_TOLERANCE = 1e-6
 
@@ -44,7 +43,7 @@ class Ages:
 
     def explain(self, number, index, found, expected):
         """Whether column `index` of row `number` is what its profiles could have said."""
-        days = of_terminal(index)
+        days = COLUMNS[index].terminal_days
         if days is None or self.age_ms[number] == UNKNOWN or found[index] is None:
             return False
         known_ms = self.payment_ms[number] - self.age_ms[number]

@@ -10,6 +10,8 @@ from array import array
 from dataclasses import dataclass
 
 DAY_S = 86_400
+# from a payment to the word on it
+DELAY_S = 7 * DAY_S
 FEATURE_FILES = ("features-2018-04-01_2018-04-14.csv.zst", "features-2018-07-25_2018-08-07.csv.zst")
 # the longest that unpacking a file may take once nobody reads any more
 PATIENCE_S = 30
@@ -26,6 +28,8 @@ class Column:
     feature: str | None   # which of features.toml has it; None: it follows from the time
     # of a customer's: the column with the number of payments, which a tie may change by one
     tied_to: int | None = None
+    # of a terminal's: how far its window reaches, which ends DELAY_S before the payment
+    terminal_days: int | None = None
 
 
 def columns():
@@ -35,18 +39,13 @@ def columns():
         made.append(Column(f"CUSTOMER_ID_NB_TX_{days}DAY_WINDOW", "count", f"account_payments_count_{days}d", count))
         made.append(Column(f"CUSTOMER_ID_AVG_AMOUNT_{days}DAY_WINDOW", "mean", f"account_amount_mean_{days}d", count))
     for days in (1, 7, 30):
-        made.append(Column(f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW", "count", f"terminal_payments_count_{days}d"))
-        made.append(Column(f"TERMINAL_ID_RISK_{days}DAY_WINDOW", "share", f"terminal_fraud_rate_{days}d"))
+        made.append(Column(f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW", "count", f"terminal_payments_count_{days}d",
+                           terminal_days=days))
+        made.append(Column(f"TERMINAL_ID_RISK_{days}DAY_WINDOW", "share", f"terminal_fraud_rate_{days}d", terminal_days=days))
     return tuple(made)
 
 
 COLUMNS = columns()
-
-
-def of_terminal(index):
-    """Days of the column's window, if it is one of a terminal."""
-    name = COLUMNS[index].name
-    return int(name.rsplit("_", 2)[-2].removesuffix("DAY")) if name.startswith("TERMINAL_ID") else None
 
 
 def of_time(second):

@@ -11,7 +11,8 @@ import shutil
 import sqlite3
 import time
 
-from book import DAY_S, payments
+from book import DELAY_S, payments
+from decisions import counted
 from kafka_lib import BIN, CHILDREN, PARTITIONS, Failed, command, must
 
 RATE = 10_000
@@ -36,7 +37,7 @@ def payment(row):
 
 def dispute(row):
     number, second, customer, terminal, cents, _ = row
-    opened = iso(second + 7 * DAY_S)
+    opened = iso(second + DELAY_S)
     return {"kind": "dispute", "tenant": "default", "account_id": f"cust-{customer}", "event_id": f"dispute-{number}",
             "dispute_id": f"dispute-{number}", "transaction_id": str(number), "event_time": opened, "opened_at": opened,
             "network": "VISA", "reason_code": "10.4", "amount_minor": cents, "currency": "EUR", "stage": "CHARGEBACK",
@@ -49,7 +50,7 @@ def write_events(path, folder, rows_max):
     def rows():
         return (row for row in payments(folder) if row[0] < rows_max)
 
-    disputes = ((row[1] + 7 * DAY_S, 0, row) for row in rows() if row[5])
+    disputes = ((row[1] + DELAY_S, 0, row) for row in rows() if row[5])
     all_payments = ((row[1], 1, row) for row in rows())
     with open(path, "w") as file:
         for _, is_payment, row in heapq.merge(disputes, all_payments):
@@ -102,7 +103,7 @@ def decide(weir, source, sets, work, rows_max, total, show):
     loading = CHILDREN.start([weir, "--log", "warn", "replay", "--topology", places, "--data", work / "load", "--rate", RATE,
                               work / "events.jsonl"], env=env["load"])
     deadline, shown = time.monotonic() + total / RATE + STORE_PATIENCE_S, time.monotonic()
-    while (stored := stored_in(work / "a")) < total:
+    while (stored := counted(lambda: Store(work / "a"), Store.count)) < total:
         time.sleep(LOOK_S)
         for name, process in (*processes, ("replay", loading)):
             ended = process.poll()
@@ -118,17 +119,3 @@ def decide(weir, source, sets, work, rows_max, total, show):
         if process.wait(END_S) != 0:
             raise Failed(f"weir {name} ended with {process.returncode} when asked to, see {work}")
     return Store(work / "a")
-
-
-def stored_in(path):
-    """Decisions in a store so far; none before it is there."""
-    try:
-        store = Store(path)
-    except sqlite3.Error:
-        return 0
-    try:
-        return store.count()
-    except sqlite3.Error:
-        return 0
-    finally:
-        store.close()

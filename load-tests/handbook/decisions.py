@@ -226,6 +226,20 @@ class Folder:
                 yield from records(body, count)
 
 
+def counted(opened, count):
+    """What `count` says of the tables that `opened` gives; 0 before they are there."""
+    try:
+        tables = opened()
+    except sqlite3.Error:
+        return 0
+    try:
+        return count(tables)
+    except (sqlite3.Error, KeyError):
+        return 0
+    finally:
+        tables.close()
+
+
 def records(body, count):
     """The payloads of a stored batch."""
     at = 0

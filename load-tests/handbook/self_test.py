@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import twin
-from ages import DELAY_S, Ages
-from book import COLUMNS, DAY_S, expected, facts, payments
+from ages import Ages
+from book import COLUMNS, DAY_S, DELAY_S, expected, facts, payments
 from compare import Comparison
 from decisions import Contract, Damaged, Folder
 

@@ -4,10 +4,9 @@ tried on. Shares no code with weir."""
 from array import array
 from collections import defaultdict
 
-from book import DAY_S, payments
+from book import DAY_S, DELAY_S, payments
 
 WINDOWS_DAYS = (1, 7, 30)
-DELAY_S = 7 * DAY_S
 
 
 class History:

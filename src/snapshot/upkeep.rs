@@ -85,17 +85,15 @@ impl Vault {
         let mut named: BTreeSet<String> = BTreeSet::new();
         // before the manifests: one that is stored and named meanwhile is not asked for
         let stored = self.stored(series, SHARDS)?;
-        for sequence in self.manifests(series)? {
-            match self.manifest(series, sequence) {
-                Ok(manifest) => {
-                    if manifest.shards.iter().any(|entry| which(entry.number, &entry.vector)) {
-                        holding.manifests.push(sequence);
-                    }
-                    named.extend(manifest.shards.into_iter().map(|entry| entry.key));
-                }
-                Err(error) if error.is_about_content() => holding.unread.push(sequence),
-                Err(error) => return Err(error),
+        for Listed { sequence, manifest } in self.listed(series)? {
+            let Ok(manifest) = manifest else {
+                holding.unread.push(sequence);
+                continue;
+            };
+            if manifest.shards.iter().any(|entry| which(entry.number, &entry.vector)) {
+                holding.manifests.push(sequence);
             }
+            named.extend(manifest.shards.into_iter().map(|entry| entry.key));
         }
         let most = 2 * limits().snapshot_shard_bytes_max;
         for key in stored.into_keys().filter(|key| !named.contains(key)) {
@@ -219,15 +217,17 @@ impl Vault {
         self.series()?.into_iter().map(|series| self.listing(series)).collect()
     }
 
+    /// The manifests of a series, newest first, and of those that cannot be read why.
+    fn listed(&self, series: Series) -> Result<Vec<Listed>, SnapshotError> {
+        let read = |sequence| match self.manifest(series, sequence) {
+            Err(error) if !error.is_about_content() => Err(error),
+            manifest => Ok(Listed { sequence, manifest }),
+        };
+        self.manifests(series)?.into_iter().map(read).collect()
+    }
+
     fn listing(&self, series: Series) -> Result<Listing, SnapshotError> {
-        let mut manifests = Vec::new();
-        for sequence in self.manifests(series)? {
-            let manifest = self.manifest(series, sequence);
-            match manifest {
-                Err(error) if !error.is_about_content() => return Err(error),
-                manifest => manifests.push(Listed { sequence, manifest }),
-            }
-        }
+        let manifests = self.listed(series)?;
         let stored = self.stored(series, SHARDS)?;
         let bytes = stored.values().map(|stored| stored.bytes).sum();
         Ok(Listing { series, manifests, shards: stored.len(), bytes })

@@ -1,6 +1,8 @@
-//! One event of each kind with every field set, none to its default.
+//! One event of each kind with every field set, none to its default; and folders copied.
 
 #![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::Path;
 
 use weir::codec::{Encoder, json};
 use weir::event::{Event, Kind, Position};
@@ -67,4 +69,17 @@ pub fn payload(event: &Event<'_>) -> Vec<u8> {
 pub fn record(kind: Kind, key: Option<&[u8]>, payload: &[u8]) -> Record {
     let position = Position { topic: kind.topic(), partition: 3, offset: 17 };
     Record::new(position, WRITTEN_MS, key, payload, Vec::new())
+}
+
+/// Copies a folder and all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_folder(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }

@@ -142,16 +142,7 @@ proptest! {
 #[test]
 fn an_account_that_is_erased_takes_no_memory_and_is_in_no_capture_any_more() {
     let (set, horizon) = (set(), Horizon::default());
-    let paid = Paid {
-        id: "t1".into(),
-        time: T0,
-        amount: 1,
-        declined: false,
-        refunded: false,
-        country: None,
-        terminal: 0,
-        account: 0,
-    };
+    let paid = Paid::plain("t1".into(), T0);
     let mut state = State::default();
     let all = [
         Met::Event("e1".into(), Happened::Paid(paid.clone())),

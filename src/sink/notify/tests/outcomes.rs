@@ -189,6 +189,16 @@ fn dead_letters_show_neither_query_nor_secret_whatever_the_failure() {
     assert!(!shown.contains("hunter2") && !shown.contains("whsec"), "{shown}");
 }
 
+/// The four escalations that are on the topic, whatever else is, go to a receiver that takes them.
+fn deliver_four(log: &EmbeddedLog, runtime: &Runtime) {
+    let server = Server::start(runtime.handle(), |_| Answer::Status(200));
+    let webhooks = vec![webhook("ops", server.url("/"))];
+    let sink = Sink::start(Arc::new(log.clone()), runtime, webhooks);
+    sink.wait_caught_up();
+    assert_eq!(sink.finish().len(), 4);
+    assert_eq!(check_requests(&server).len(), 4);
+}
+
 #[test]
 fn what_is_no_escalation_is_a_dead_letter_and_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
@@ -198,12 +208,7 @@ fn what_is_no_escalation_is_a_dead_letter_and_stops_nobody() {
     batch.push(Topic::Escalations, 0, NOW_MS, b"default/acc", b"garbage");
     log.appender().unwrap().append(&batch).unwrap();
     append(&log, 2, 4);
-    let server = Server::start(runtime.handle(), |_| Answer::Status(200));
-    let webhooks = vec![webhook("ops", server.url("/"))];
-    let sink = Sink::start(Arc::new(log.clone()), &runtime, webhooks);
-    sink.wait_caught_up();
-    assert_eq!(sink.finish().len(), 4);
-    assert_eq!(check_requests(&server).len(), 4);
+    deliver_four(&log, &runtime);
     let letters = dead_letters(&log);
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].partition, letters[0].offset), (0, 1));
@@ -223,12 +228,7 @@ fn a_tombstone_is_passed_and_nobody_is_told() {
     log.appender().unwrap().append(&batch).unwrap();
     append(&log, 2, 4);
     log.appender().unwrap().append(&batch).unwrap();
-    let server = Server::start(runtime.handle(), |_| Answer::Status(200));
-    let webhooks = vec![webhook("ops", server.url("/"))];
-    let sink = Sink::start(Arc::new(log.clone()), &runtime, webhooks);
-    sink.wait_caught_up();
-    assert_eq!(sink.finish().len(), 4);
-    assert_eq!(check_requests(&server).len(), 4);
+    deliver_four(&log, &runtime);
     assert_eq!(dead_letters(&log), []);
     assert_eq!(committed(&log), [Some(4), Some(2)]);
 }
