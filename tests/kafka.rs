@@ -296,6 +296,50 @@ fn partitions_are_shared_under_the_consumer_protocol() {
     partitions_are_shared(Protocol::Consumer);
 }
 
+/// Of members that were handed partitions, one that was never told of it ends, one that was told and has
+/// not answered, and one that has.
+fn members_end(protocol: Protocol) {
+    let Some(brokers) = brokers("WEIR_TEST_BROKERS") else { return };
+    let topics = [Topic::Transactions, Topic::Touches];
+    let steps = ["untold", "told", "answered"];
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for step in steps {
+            let kafka = Kafka { protocol, ..kafka(&brokers) };
+            create(&kafka);
+            let log = KafkaLog::open(&kafka).unwrap();
+            let mut consumer = log.consumer(&Member::sole(GROUP), &topics).unwrap();
+            match step {
+                "untold" => {
+                    // its client joins by itself; to ask how far it is would be to be told
+                    #[allow(clippy::disallowed_methods, reason = "there is nothing to wait for")]
+                    std::thread::sleep(Duration::from_secs(4));
+                }
+                "told" => until("an assignment", || {
+                    let polled = consumer.poll(WAIT, &mut Vec::new()).unwrap();
+                    matches!(polled, Polled::Assigned(_))
+                }),
+                _ => drop(join(&log, consumer.as_mut(), &topics)),
+            }
+            drop(consumer);
+            ended.send(step).unwrap();
+        }
+    });
+    for step in steps {
+        assert_eq!(end.recv_timeout(PATIENCE), Ok(step));
+    }
+}
+
+#[test]
+fn members_end_under_the_classic_protocol() {
+    members_end(Protocol::Classic);
+}
+
+#[test]
+fn members_end_under_the_consumer_protocol() {
+    members_end(Protocol::Consumer);
+}
+
 #[test]
 fn a_second_process_of_the_same_name_fences_the_first() {
     let Some(brokers) = brokers("WEIR_TEST_BROKERS") else { return };

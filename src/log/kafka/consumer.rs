@@ -10,7 +10,7 @@
 //! stays alive meanwhile as long as it polls ([`Consumer::keep_alive`]).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,7 +18,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::assignment::Assignment;
-use super::context::{Change, MemberContext};
+use super::context::{self, Change, MemberContext};
 use super::native;
 use super::settings::{Names, Settings};
 use crate::config::limits;
@@ -34,12 +34,10 @@ pub(super) struct KafkaConsumer {
     names: Arc<Names>,
     brokers: String,
     assignment: Assignment,
-    /// what was handed over and waits for [`Consumer::start`]
-    arrived: Vec<(String, i32)>,
+    /// the change of ownership that waits for [`Consumer::start`] or [`Consumer::release`]
+    asked: Option<Change>,
     /// what is assigned but paused, because its partition was not whole
     parked: Vec<(String, i32)>,
-    /// what is revoked and waits for [`Consumer::release`]
-    going: Vec<(String, i32)>,
     membership: Membership,
     /// what came while a restore kept the member alive
     held: Vec<Record>,
@@ -68,9 +66,8 @@ impl KafkaConsumer {
             brokers: settings.brokers().to_owned(),
             assignment: Assignment::new(topics),
             names,
-            arrived: Vec::new(),
+            asked: None,
             parked: Vec::new(),
-            going: Vec::new(),
             membership: Membership { group, ..Membership::default() },
             held: Vec::new(),
             last_topic: None,
@@ -105,7 +102,7 @@ impl KafkaConsumer {
             "kafka: assigned"
         );
         let whole = self.assignment.add(&self.known(&added));
-        self.arrived = added;
+        self.asked = Some(Change::Assign(added));
         if !self.is_incremental() {
             if let Some((partition, found)) = self.assignment.partial().first() {
                 let reason = format!(
@@ -131,7 +128,7 @@ impl KafkaConsumer {
     ) -> Result<Option<Polled>, LogError> {
         let partitions = self.assignment.remove(&self.known(&going));
         tracing::debug!(?partitions, lost, "kafka: revoked");
-        self.going = going;
+        self.asked = Some(Change::Revoke { going, lost });
         if partitions.is_empty() && self.is_incremental() {
             self.release();
             return Ok(None);
@@ -253,7 +250,10 @@ impl Consumer for KafkaConsumer {
         self.held.retain(|record| {
             !positions.iter().any(|start| start.partition == record.position.partition)
         });
-        let arrived = std::mem::take(&mut self.arrived);
+        let arrived = match self.asked.take_if(|asked| matches!(asked, Change::Assign(_))) {
+            Some(Change::Assign(arrived)) => arrived,
+            _ => Vec::new(),
+        };
         let mut assigned = TopicPartitionList::new();
         let mut parking = TopicPartitionList::new();
         let mut seeking = Vec::new();
@@ -304,15 +304,14 @@ impl Consumer for KafkaConsumer {
     }
 
     fn release(&mut self) {
-        let going = std::mem::take(&mut self.going);
+        let going = match self.asked.take_if(|asked| matches!(asked, Change::Revoke { .. })) {
+            Some(Change::Revoke { going, .. }) => going,
+            _ => Vec::new(),
+        };
         let released = match self.is_incremental() {
             true => {
                 self.parked.retain(|parked| !going.contains(parked));
-                let mut list = TopicPartitionList::new();
-                for (name, partition) in &going {
-                    list.add_partition(name, *partition);
-                }
-                self.consumer.incremental_unassign(&list)
+                self.consumer.incremental_unassign(&context::list(&going))
             }
             false => {
                 self.parked.clear();
@@ -363,29 +362,29 @@ impl Consumer for KafkaConsumer {
 }
 
 impl Drop for KafkaConsumer {
+    /// Under the classic protocol a client can leave its group with a change of ownership still to tell, and
+    /// whoever answers that afterwards waits for ever (librdkafka issue 4884). So it is first made to end
+    /// what it follows, after which nothing is handed over any more, and all that it had to tell is answered.
     fn drop(&mut self) {
-        // the client's own end polls until the group has let go: whatever it asks is answered there
-        self.consumer.context().close();
-        self.going = std::mem::take(&mut self.arrived);
-        let mut noted = !self.going.is_empty();
-        while let Some(change) = self.consumer.context().next_change() {
-            noted |= matches!(change, Change::Assign(_));
+        let context = self.consumer.context();
+        context.close();
+        let told = std::iter::from_fn(|| context.next_change());
+        for change in self.asked.take().into_iter().chain(told) {
+            context.answer(&self.consumer, change);
         }
-        if noted && self.is_incremental() {
-            // an assignment that is not answered would keep the group waiting, and us
-            if let Err(error) = self.consumer.incremental_assign(&TopicPartitionList::new()) {
-                tracing::debug!(%error, "kafka: an assignment was not answered at the end");
+        if self.is_incremental() {
+            return;
+        }
+        self.consumer.unsubscribe();
+        let began = Instant::now();
+        let mut answered = context.answered();
+        while began.elapsed() < limits().kafka_request_deadline {
+            let is_quiet = self.consumer.poll(MILLISECOND).is_none();
+            match context.answered() {
+                now if now != answered => answered = now,
+                _ if is_quiet => break,
+                _ => {}
             }
-        }
-        let unassigned = match self.is_incremental() {
-            true => self
-                .consumer
-                .assignment()
-                .and_then(|owned| self.consumer.incremental_unassign(&owned)),
-            false => self.consumer.unassign(),
-        };
-        if let Err(error) = unassigned {
-            tracing::debug!(%error, "kafka: not released at the end");
         }
     }
 }

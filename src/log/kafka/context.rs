@@ -1,7 +1,7 @@
 //! What librdkafka tells its clients: logs, errors, statistics, and who owns which partitions.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -175,6 +175,15 @@ pub(super) enum Change {
     Revoke { going: Vec<(String, i32)>, lost: bool },
 }
 
+/// These partitions as a list.
+pub(super) fn list(partitions: &[(String, i32)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (name, partition) in partitions {
+        list.add_partition(name, *partition);
+    }
+    list
+}
+
 /// Context of members of a group. A change of ownership is only noted: the member's owner finishes
 /// its work and answers it, outside of any callback.
 #[derive(Debug)]
@@ -182,6 +191,7 @@ pub(super) struct MemberContext {
     pub(super) talk: Talk,
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    answered: AtomicU64,
 }
 
 impl MemberContext {
@@ -190,6 +200,7 @@ impl MemberContext {
             talk: Talk::new(client),
             changes: Mutex::default(),
             closing: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
         }
     }
 
@@ -202,6 +213,28 @@ impl MemberContext {
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
+
+    /// How many were.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// Answers for a member that is about to end: it takes nothing, and gives what it is to give.
+    pub(super) fn answer(&self, consumer: &BaseConsumer<Self>, change: Change) {
+        let none = TopicPartitionList::new();
+        let is_incremental =
+            matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let answered = match (change, is_incremental) {
+            (Change::Assign(_), true) => consumer.incremental_assign(&none),
+            (Change::Assign(_), false) => consumer.assign(&none),
+            (Change::Revoke { going, .. }, true) => consumer.incremental_unassign(&list(&going)),
+            (Change::Revoke { .. }, false) => consumer.unassign(),
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "kafka: a change of ownership was not answered at the end");
+        }
+        self.answered.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 talk!(MemberContext);
@@ -213,22 +246,6 @@ impl ConsumerContext for MemberContext {
         partitions: &mut TopicPartitionList,
     ) {
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::SeqCst) {
-            let answered = match (assign, consumer.rebalance_protocol()) {
-                (true, RebalanceProtocol::Cooperative) => {
-                    consumer.incremental_assign(&TopicPartitionList::new())
-                }
-                (true, _) => consumer.assign(&TopicPartitionList::new()),
-                (false, RebalanceProtocol::Cooperative) => {
-                    consumer.incremental_unassign(partitions)
-                }
-                (false, _) => consumer.unassign(),
-            };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "kafka: a change of ownership was not answered at the end");
-            }
-            return;
-        }
         let named: Vec<(String, i32)> = partitions
             .elements()
             .iter()
@@ -238,6 +255,9 @@ impl ConsumerContext for MemberContext {
             true => Change::Assign(named),
             false => Change::Revoke { going: named, lost: consumer.assignment_lost() },
         };
+        if self.closing.load(Ordering::SeqCst) {
+            return self.answer(consumer, change);
+        }
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
 
