@@ -279,7 +279,7 @@ impl Processor {
                 {
                     batch.touched(&mut self.touches, partition, &touch, now)?;
                     if self.inline {
-                        self.profiles.apply(set, &touch, |_| false);
+                        self.profiles.apply_own(set, event, key(record), facts, &self.marks);
                     }
                 }
                 if event.kind() == Kind::Label {

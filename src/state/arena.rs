@@ -1,11 +1,14 @@
 //! What is remembered under one key, in one allocation: regions of 64-bit words, one after another.
 //!
 //! ```text
-//!  directory: end of each region, 16 bits each │ region 0 │ region 1 │ …
+//!  spare room │ directory: end of each region, 16 bits each │ region 0 │ region 1 │ … │ spare room
 //! ```
 //!
-//! Which region means what is the layout's affair. Growing and shrinking a region moves what follows
-//! it: some hundred bytes, which costs less than a second allocation would.
+//! Which region means what is the layout's affair. When a region grows or shrinks, what stands before it
+//! moves or what stands after it, whichever is less: a ring at the end that holds thousands of words stays
+//! where it is while buckets before it come and go.
+
+use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -17,16 +20,28 @@ const ENDS: usize = 4;
 const LINE: usize = 8;
 /// Words of an arena that is fetched as a whole.
 const SMALL_WORDS: usize = 320;
-/// Words of a larger one that are fetched at its beginning and at its end.
-const ENDS_WORDS: usize = 96;
+/// Words of a larger one that are fetched at its beginning, and at its end, where a ring goes on.
+const HEAD_WORDS: usize = 96;
+const TAIL_WORDS: usize = 32;
 /// A one in each of its lanes.
 const ONES: u64 = 0x0001_0001_0001_0001;
 
 /// The regions of one key. One that was never written to holds nothing at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
-    words: Vec<i64>,
+    room: Option<Box<[i64]>>,
+    /// the words of the room that count: those before and after are spare
+    from: u32,
+    to: u32,
 }
+
+impl PartialEq for Arena {
+    fn eq(&self, other: &Arena) -> bool {
+        self.words() == other.words()
+    }
+}
+
+impl Eq for Arena {}
 
 /// Words of the directory for so many regions.
 fn directory(regions: usize) -> usize {
@@ -35,70 +50,81 @@ fn directory(regions: usize) -> usize {
 
 impl Arena {
     /// An arena that was never written to.
-    pub(super) const EMPTY: Arena = Arena { words: Vec::new() };
+    pub(super) const EMPTY: Arena = Arena { room: None, from: 0, to: 0 };
 
     /// Whether it was never written to.
     pub(super) fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.from == self.to
     }
 
     /// Of its words.
     pub(super) fn hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        self.words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
+        self.words().iter().for_each(|word| hasher.update(&word.to_le_bytes()));
         hasher.digest()
     }
 
     /// An arena with empty regions.
     pub(super) fn new(regions: usize) -> Arena {
-        Arena { words: vec![0; directory(regions)] }
+        Arena::of(vec![0; directory(regions)]).unwrap_or_default()
+    }
+
+    /// An arena without spare room.
+    fn of(words: Vec<i64>) -> Option<Arena> {
+        let to = u32::try_from(words.len()).ok().filter(|_| words.len() <= WORDS_MAX)?;
+        Some(Arena { room: Some(words.into()), from: 0, to })
     }
 
     /// The arena of these words, if they can be one with so many regions.
     pub(super) fn from_words(words: Vec<i64>, regions: usize) -> Option<Arena> {
-        let arena = Arena { words };
-        let ends: Option<Vec<usize>> = (arena.words.len() >= directory(regions))
-            .then(|| (0..regions).map(|region| arena.end(region)).collect());
-        let ends = ends?;
-        let whole = directory(regions) + ends.last().copied().unwrap_or(0) == arena.words.len();
+        let arena = Arena::of(words)?;
+        let words = arena.words();
+        if words.len() < directory(regions) {
+            return None;
+        }
+        let ends: Vec<usize> = (0..regions).map(|region| end(words, region)).collect();
+        let whole = directory(regions) + ends.last().copied().unwrap_or(0) == words.len();
         (whole && ends.is_sorted()).then_some(arena)
     }
 
     /// All of it, directory first.
+    #[inline]
     pub(super) fn words(&self) -> &[i64] {
-        &self.words
+        match &self.room {
+            Some(room) => &room[self.range()],
+            None => &[],
+        }
     }
 
     #[inline]
-    fn end(&self, region: usize) -> usize {
-        let lanes = self.words[region / ENDS].cast_unsigned();
-        ((lanes >> ((region % ENDS) * 16)) & 0xffff) as usize
+    fn range(&self) -> Range<usize> {
+        self.from as usize..self.to as usize
     }
 
     #[inline]
-    fn range(&self, region: usize, regions: usize) -> std::ops::Range<usize> {
-        let start = match region {
-            0 => 0,
-            _ => self.end(region - 1),
-        };
-        let body = directory(regions);
-        body + start..body + self.end(region)
+    fn words_mut(&mut self) -> &mut [i64] {
+        let range = self.range();
+        match &mut self.room {
+            Some(room) => &mut room[range],
+            None => &mut [],
+        }
     }
 
     /// A region's words.
     #[inline]
     pub(super) fn get(&self, region: usize, regions: usize) -> &[i64] {
-        match self.words.is_empty() {
-            true => &[],
-            false => &self.words[self.range(region, regions)],
+        match self.words() {
+            [] => &[],
+            words => &words[range(words, region, regions)],
         }
     }
 
     /// A region's words, to change them in place.
     #[inline]
     pub(super) fn get_mut(&mut self, region: usize, regions: usize) -> &mut [i64] {
-        let range = self.range(region, regions);
-        &mut self.words[range]
+        let words = self.words_mut();
+        let range = range(words, region, regions);
+        &mut words[range]
     }
 
     /// Puts words into a region, before word `at` of it. Where the arena would grow too large it stays
@@ -110,39 +136,96 @@ impl Arena {
         at: usize,
         new: [i64; N],
     ) {
-        let (place, length) = (self.range(region, regions).start + at, self.words.len());
-        if length + N > WORDS_MAX {
-            debug_assert!(false, "an arena outgrew its layout");
-            return;
-        }
-        if length + N > self.words.capacity() {
-            // an eighth ahead: doubling would waste as much as it holds
-            self.words.reserve_exact(N + length / 8);
-        }
-        self.words.resize(length + N, 0);
-        self.words.copy_within(place..length, place + N);
-        self.words[place..place + N].copy_from_slice(&new);
-        self.shift(region, regions, N as u64);
+        let place = range(self.words(), region, regions).start + at;
+        self.put(place, &new, region, regions);
     }
 
     /// Puts words at the end of a region.
     pub(super) fn extend(&mut self, region: usize, regions: usize, new: &[i64]) {
-        let (place, length) = (self.range(region, regions).end, self.words.len());
-        self.words.resize(length + new.len(), 0);
-        self.words.copy_within(place..length, place + new.len());
-        self.words[place..place + new.len()].copy_from_slice(new);
-        self.shift(region, regions, new.len() as u64);
+        let place = range(self.words(), region, regions).end;
+        self.put(place, new, region, regions);
+    }
+
+    /// Puts words before word `place` of all, at which or before which this region ends.
+    #[inline]
+    fn put(&mut self, place: usize, new: &[i64], region: usize, regions: usize) {
+        if self.words().len() + new.len() > WORDS_MAX {
+            debug_assert!(false, "an arena outgrew its layout");
+            return;
+        }
+        if !self.part(place, new.len()) {
+            self.make_room(new.len());
+            self.part(place, new.len());
+        }
+        let words = self.words_mut();
+        words[place..place + new.len()].copy_from_slice(new);
+        shift(words, region, regions, new.len() as u64);
+    }
+
+    /// Moves what stands before a place or what stands after it, whichever is less, so that so many words
+    /// fit between. False where there is no spare room on that side.
+    #[inline]
+    fn part(&mut self, place: usize, count: usize) -> bool {
+        let Range { start: from, end: to } = self.range();
+        let Some(room) = &mut self.room else { return false };
+        let place = from + place;
+        match place - from < to - place {
+            true if count <= from => {
+                room.copy_within(from..place, from - count);
+                self.from -= count as u32;
+            }
+            false if count <= room.len() - to => {
+                room.copy_within(place..to, place + count);
+                self.to += count as u32;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Makes spare room for so many words at both ends: by moving to the middle of what there is, where
+    /// that does for a while, else an eighth more. Doubling would waste as much as it holds.
+    #[cold]
+    fn make_room(&mut self, count: usize) {
+        let words = self.words();
+        let length = words.len();
+        let spare = self.room.as_ref().map_or(0, |room| room.len()) - length;
+        let from = match spare >= 2 * count + length / 16 {
+            true => {
+                let range = self.range();
+                if let Some(room) = &mut self.room {
+                    room.copy_within(range, spare / 2);
+                }
+                spare / 2
+            }
+            false => {
+                let spare = 2 * count + length / 8;
+                let mut room = vec![0; length + spare];
+                room[spare / 2..][..length].copy_from_slice(words);
+                self.room = Some(room.into());
+                spare / 2
+            }
+        };
+        (self.from, self.to) = (from as u32, (from + length) as u32);
     }
 
     /// Takes words out of a region.
-    pub(super) fn remove(&mut self, region: usize, regions: usize, range: std::ops::Range<usize>) {
-        if range.is_empty() {
-            return;
+    pub(super) fn remove(&mut self, region: usize, regions: usize, taken: Range<usize>) {
+        let Range { start: from, end: to } = self.range();
+        let Some(room) = self.room.as_mut().filter(|_| !taken.is_empty()) else { return };
+        let start = from + range(&room[from..to], region, regions).start;
+        let (first, next, count) = (start + taken.start, start + taken.end, taken.len());
+        match first - from < to - next {
+            true => {
+                room.copy_within(from..first, from + count);
+                self.from += count as u32;
+            }
+            false => {
+                room.copy_within(next..to, first);
+                self.to -= count as u32;
+            }
         }
-        let start = self.range(region, regions).start;
-        let count = range.len() as u64;
-        self.words.drain(start + range.start..start + range.end);
-        self.shift(region, regions, count.wrapping_neg());
+        shift(self.words_mut(), region, regions, (count as u64).wrapping_neg());
     }
 
     /// Empties a region.
@@ -151,39 +234,19 @@ impl Arena {
         self.remove(region, regions, 0..length);
     }
 
-    /// Moves the ends of a region and of those after it.
-    fn shift(&mut self, region: usize, regions: usize, by: u64) {
-        for lane in region..region.next_multiple_of(ENDS) {
-            self.shift_lane(lane, by);
-        }
-        let whole = region.div_ceil(ENDS)..directory(regions);
-        // lanes do not run over: no end passes 16 bits, above or below
-        let by = (by & 0xffff).wrapping_mul(ONES);
-        for word in &mut self.words[whole] {
-            *word = add_lanes(word.cast_unsigned(), by).cast_signed();
-        }
-    }
-
-    fn shift_lane(&mut self, lane: usize, by: u64) {
-        let (word, shift) = (&mut self.words[lane / ENDS], (lane % ENDS) * 16);
-        let lanes = word.cast_unsigned();
-        let end = (lanes >> shift).wrapping_add(by) & 0xffff;
-        *word = (lanes & !(0xffff << shift) | end << shift).cast_signed();
-    }
-
     /// Has all of it fetched into the cache. Its lines are independent of each other, so that the memory
     /// brings many at once; whoever walks through them one after another waits for each.
     pub(super) fn fetch(&self) {
-        std::hint::black_box(lines(&self.words));
+        std::hint::black_box(lines(self.words()));
     }
 
     /// Has fetched what an event will most likely meet: of a large one both ends. To look up where its
     /// regions end would be to wait for it.
     pub(super) fn fetch_ends(&self) {
-        let words = self.words.as_slice();
+        let words = self.words();
         match words.len() > SMALL_WORDS {
             true => {
-                let (head, tail) = (&words[..ENDS_WORDS], &words[words.len() - ENDS_WORDS..]);
+                let (head, tail) = (&words[..HEAD_WORDS], &words[words.len() - TAIL_WORDS..]);
                 std::hint::black_box(lines(head) ^ lines(tail));
             }
             false => self.fetch(),
@@ -192,8 +255,46 @@ impl Arena {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.words.capacity() * size_of::<i64>()
+        self.room.as_ref().map_or(0, |room| size_of_val(&**room))
     }
+}
+
+/// Where a region ends, counted from the end of the directory.
+#[inline]
+fn end(words: &[i64], region: usize) -> usize {
+    let lanes = words[region / ENDS].cast_unsigned();
+    ((lanes >> ((region % ENDS) * 16)) & 0xffff) as usize
+}
+
+/// Where a region stands among all words.
+#[inline]
+fn range(words: &[i64], region: usize, regions: usize) -> Range<usize> {
+    let start = match region {
+        0 => 0,
+        _ => end(words, region - 1),
+    };
+    let body = directory(regions);
+    body + start..body + end(words, region)
+}
+
+/// Moves the ends of a region and of those after it.
+fn shift(words: &mut [i64], region: usize, regions: usize, by: u64) {
+    for lane in region..region.next_multiple_of(ENDS) {
+        shift_lane(words, lane, by);
+    }
+    let whole = region.div_ceil(ENDS)..directory(regions);
+    // lanes do not run over: no end passes 16 bits, above or below
+    let by = (by & 0xffff).wrapping_mul(ONES);
+    for word in &mut words[whole] {
+        *word = add_lanes(word.cast_unsigned(), by).cast_signed();
+    }
+}
+
+fn shift_lane(words: &mut [i64], lane: usize, by: u64) {
+    let (word, shift) = (&mut words[lane / ENDS], (lane % ENDS) * 16);
+    let lanes = word.cast_unsigned();
+    let end = (lanes >> shift).wrapping_add(by) & 0xffff;
+    *word = (lanes & !(0xffff << shift) | end << shift).cast_signed();
 }
 
 /// The hash of many arenas by their keys, in whatever order they are given.

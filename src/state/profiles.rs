@@ -17,7 +17,7 @@ use super::read::Known;
 use super::set::{FeatureSet, KEYS, Key};
 use super::shards::Range;
 use super::window::Entry;
-use crate::event::{Entity, TouchEvent, Verdict};
+use crate::event::{Entity, Event, Kind, Mark, TouchEvent, Verdict};
 
 /// Leading bits of an entity's hash that tell its part.
 const PART_BITS: u32 = 10;
@@ -42,6 +42,17 @@ fn bytes_of(arena: &Arena) -> usize {
         true => 0,
         false => size_of::<(u128, Entity, Arena)>() + size_of_val(arena.words()),
     }
+}
+
+/// What an event does to whomever it meets.
+#[derive(Clone, Copy, Debug)]
+struct Deed<'a> {
+    kind: Kind,
+    time: i64,
+    /// hash of the payment it is or speaks of: its id is unique within its account
+    subject: i64,
+    verdict: Option<Verdict>,
+    marks: &'a [Mark],
 }
 
 /// The table.
@@ -106,10 +117,17 @@ impl Profiles {
         }
     }
 
-    /// Has the entities fetched into the cache that an event names.
-    pub fn fetch(&self, facts: &Facts) {
-        for id in facts.entities.iter().flatten() {
-            if let Some((_, arena)) = self.part(*id).entities.get(id) {
+    /// Has the entities fetched into the cache that some events name. Their parts are held for it all at
+    /// once, those aside that somebody else has: with a lock between them, each would be waited for.
+    pub fn fetch<'a>(&self, all: impl Iterator<Item = &'a Facts>) {
+        let ids = all.flat_map(|facts| facts.entities.iter().flatten());
+        let hold = |id: &u128| {
+            let part = self.parts[Range::leading(*id, PART_BITS)].try_lock();
+            part.ok().map(|part| (*id, part))
+        };
+        let held: Vec<(u128, MutexGuard<'_, Part>)> = ids.filter_map(hold).collect();
+        for (id, part) in &held {
+            if let Some((_, arena)) = part.entities.get(id) {
                 arena.fetch_ends();
             }
         }
@@ -117,17 +135,54 @@ impl Profiles {
 
     /// Takes up what an event did to the entities it met, but for those that `has_seen` it.
     pub fn apply(&self, set: &FeatureSet, touch: &TouchEvent<'_>, has_seen: impl Fn(u128) -> bool) {
-        let time = touch.event_time.0;
-        let watermark = locked(&self.watermarks).pass(touch.kind as usize, time);
-        // a payment's id is unique within its account
-        let subject = payment_hash(&touch.account, &touch.subject_id);
         let tenant = touch.account.split_once('/').map_or("", |(tenant, _)| tenant);
-        let verdict = touch.verdict.as_deref().and_then(Verdict::from_name);
-        for met in &touch.entities {
-            let key = Key::Entity(met.entity);
+        let met = touch.entities.iter().map(|met| {
+            let id = entity_hash(met.entity, tenant, &met.id);
+            (met.entity, id)
+        });
+        let deed = Deed {
+            kind: touch.kind,
+            time: touch.event_time.0,
+            subject: payment_hash(&touch.account, &touch.subject_id),
+            verdict: touch.verdict.as_deref().and_then(Verdict::from_name),
+            marks: &touch.marks,
+        };
+        self.take_up(set, deed, met.filter(|(_, id)| !has_seen(*id)));
+    }
+
+    /// The same of an event that is at hand itself, with what counts of it.
+    pub fn apply_own(
+        &self,
+        set: &FeatureSet,
+        event: &Event<'_>,
+        account: &str,
+        facts: &Facts,
+        marks: &[Mark],
+    ) {
+        let met = KEYS.iter().zip(facts.entities).filter_map(|((_, key), id)| match key {
+            Key::Entity(entity) => Some((*entity, id?)),
+            Key::Account => None,
+        });
+        let (subject, verdict) = match event.says_of_payment() {
+            Some((payment, verdict)) => (payment, Some(verdict)),
+            None => (event.subject_id(), None),
+        };
+        let subject = payment_hash(account, subject);
+        self.take_up(
+            set,
+            Deed { kind: facts.kind, time: facts.time, subject, verdict, marks },
+            met,
+        );
+    }
+
+    fn take_up(&self, set: &FeatureSet, deed: Deed<'_>, met: impl Iterator<Item = (Entity, u128)>) {
+        let Deed { kind, time, subject, verdict, marks } = deed;
+        let watermark = locked(&self.watermarks).pass(kind as usize, time);
+        for (entity, id) in met {
+            let key = Key::Entity(entity);
             let i = key.index();
             let kept = || {
-                let groups = touch.marks.iter().map(|mark| (set.of_entity(mark.group), mark.value));
+                let groups = marks.iter().map(|mark| (set.of_entity(mark.group), mark.value));
                 groups.filter_map(|(group, value)| {
                     Some((group.filter(|group| group.key == key)?, value))
                 })
@@ -136,14 +191,10 @@ impl Profiles {
             if labels.is_none() && kept().next().is_none() {
                 continue;
             }
-            let id = entity_hash(met.entity, tenant, &met.id);
-            if has_seen(id) {
-                continue;
-            }
             let mut part = self.part(id);
             let part = &mut *part;
             part.changed = true;
-            let (_, arena) = part.entities.entry(id).or_insert_with(|| (met.entity, Arena::EMPTY));
+            let (_, arena) = part.entities.entry(id).or_insert_with(|| (entity, Arena::EMPTY));
             let before = bytes_of(arena);
             set.layouts[i].open(arena);
             let newest = set.entity_newest[i];

@@ -9,18 +9,20 @@ use super::facts::Facts;
 use super::labels::Labels;
 use super::profiles::Profiles;
 use super::set::{
-    Feature, FeatureSet, FeatureType, Field, GroupRef, Key, Op, Place, Reads, SectionPlan, Stat,
-    TotalPlan, Window,
+    Feature, FeatureSet, FeatureType, Field, GroupRef, KINDS, Key, Op, Place, Reads, SectionPlan,
+    Stat, TotalPlan, Window,
 };
-use super::window::{Entry, Span, Total};
+use super::window::{Entry, Region, Span, Total};
 use crate::event::{Slot, Verdict};
 
 /// Reads features. One per worker: it keeps its room between events.
 #[derive(Debug, Default)]
 pub struct Features {
     values: Vec<Slot<'static>>,
-    /// by number of the plan, where it was taken for the key that is being read
-    totals: Vec<Option<Total>>,
+    /// how often was read
+    round: u64,
+    /// by number of the plan, and in which round it was taken
+    totals: Vec<(u64, Total)>,
     texts: Vec<i64>,
 }
 
@@ -35,10 +37,11 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     /// Whether everything that a feature looks back on was kept.
     fn covers(self, feature: &Feature, now: i64) -> bool {
-        feature.regions.iter().all(|region| match self.since.get(region.at) {
-            None | Some(&i64::MIN) => true,
-            Some(since) => *since <= now.saturating_sub(feature.reach_ms),
-        })
+        self.since.is_empty()
+            || feature.regions.iter().all(|region| match self.since.get(region.at) {
+                None | Some(&i64::MIN) => true,
+                Some(since) => *since <= now.saturating_sub(feature.reach_ms),
+            })
     }
 }
 
@@ -58,6 +61,8 @@ struct View<'a> {
     key: Key,
     facts: &'a Facts,
     watermarks: &'a Watermarks,
+    /// by kind, whether what events of it said is to be forgotten, whether or not it has been yet
+    is_idle: [bool; KINDS],
 }
 
 static NOBODY: Arena = Arena::EMPTY;
@@ -87,11 +92,11 @@ impl Features {
         wanted: impl Fn(&Reads) -> &Vec<usize>,
     ) {
         let Moment { set, profiles, facts, known } = moment;
-        self.totals.clear();
-        self.totals.resize(set.totals.len(), None);
+        self.round += 1;
+        self.totals.resize(set.totals.len(), (0, Total::NOTHING));
         for reads in set.reads.iter().filter(|reads| !wanted(reads).is_empty()) {
             let mut each = |arena: &Arena, known: Known<'_>| {
-                let view = View { set, arena, key: reads.key, facts, watermarks: known.watermarks };
+                let view = View::of(set, arena, reads.key, facts, known.watermarks);
                 for i in wanted(reads) {
                     let feature = &set.features[*i];
                     if !known.covers(feature, facts.time) {
@@ -114,7 +119,7 @@ impl Features {
 
     /// What a feature is, `None` without history.
     fn value(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
-        if view.arena.is_empty() || view.is_idle(feature) {
+        if view.is_idle[feature.kind as usize] {
             return None;
         }
         match feature.op {
@@ -203,7 +208,8 @@ impl Features {
     }
 
     fn total(&mut self, view: &View<'_>, number: usize) -> Total {
-        if let Some(total) = self.totals[number] {
+        let (round, total) = self.totals[number];
+        if round == self.round {
             return total;
         }
         let TotalPlan { group: reference, place, window, wants } = view.set.totals[number];
@@ -218,12 +224,33 @@ impl Features {
             }
             (Place::Ring, None) => Total::NOTHING,
         };
-        self.totals[number] = Some(total);
+        self.totals[number] = (self.round, total);
         total
     }
 }
 
 impl<'a> View<'a> {
+    fn of(
+        set: &'a FeatureSet,
+        arena: &'a Arena,
+        key: Key,
+        facts: &'a Facts,
+        watermarks: &'a Watermarks,
+    ) -> View<'a> {
+        let is_past = |newest: Region, watermark: i64| {
+            let oldest = watermark.saturating_sub(set.retention_ms);
+            newest.get(arena).first().is_some_and(|newest| *newest <= oldest)
+        };
+        let is_idle = match key {
+            _ if arena.is_empty() => [true; KINDS],
+            Key::Account => {
+                std::array::from_fn(|kind| is_past(set.sections[kind].seen, watermarks.0[kind]))
+            }
+            key => [is_past(set.entity_newest[key.index()], watermarks.newest()); KINDS],
+        };
+        View { set, arena, key, facts, watermarks, is_idle }
+    }
+
     /// What a window covers at the event, as far as anything is kept.
     fn span(&self, group: GroupRef, window: Window, retention_ms: i64) -> Span {
         let until = self.facts.time.saturating_sub(window.delay_ms);
@@ -238,20 +265,6 @@ impl<'a> View<'a> {
     ) -> Option<impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + use<'a>> {
         let ring = self.set.group(group).ring?;
         Some(ring.entries(self.arena, self.span(group, window, ring.retention_ms)))
-    }
-
-    /// Whether what a feature is made of is to be forgotten, whether or not it has been yet.
-    fn is_idle(&self, feature: &Feature) -> bool {
-        let kind = feature.kind as usize;
-        let newest = match self.key {
-            Key::Account => self.set.sections[kind].seen.get(self.arena).first().copied(),
-            key => self.set.entity_newest[key.index()].get(self.arena).first().copied(),
-        };
-        let watermark = match self.key {
-            Key::Account => self.watermarks.0[kind],
-            _ => self.watermarks.newest(),
-        };
-        newest.is_some_and(|newest| newest <= watermark.saturating_sub(self.set.retention_ms))
     }
 
     /// Whether anything at all has been said of payments here.

@@ -610,10 +610,12 @@ fn compare(set: &FeatureSet, values: &[Slot<'_>], twin: &Twin, before: &Twin, cu
     check("terminal_run_start", run.last().map(|first| (now - first.time) as f64 / 1e3));
 }
 
-/// Runs events through the state and the twin, and compares after each payment.
+/// Runs events through the state and the twin, and compares after each payment. Profiles hear of an event
+/// by its touch, and are the same where they hear of it themselves.
 fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
     let set = set();
     let (mut state, profiles) = (State::default(), Profiles::default());
+    let told = Profiles::default();
     let mut features = Features::default();
     let mut twin = Twin { newest: i64::MIN / 2, ..Twin::default() };
     let horizon = Horizon { ids: 64, age_ms: 300 * DAY_MS };
@@ -635,7 +637,9 @@ fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
         }
         set.marks(&facts, applied, &mut marks);
         if let Some(touch) = TouchEvent::of(&event, &key, &marks, |entity| facts.meets(entity)) {
-            profiles.apply(&set, &touch, |_| false);
+            told.apply(&set, &touch, |_| false);
+            profiles.fetch([&facts, &facts].into_iter());
+            profiles.apply_own(&set, &event, &key, &facts, &marks);
         }
         state.read(&set, State::key(&key), &facts, &mut features, &profiles);
         match happened {
@@ -655,7 +659,9 @@ fn run(events: &[(String, Happened)]) -> ([u64; 2], u64) {
             }
         }
     }
-    (state.hashes(&set, horizon), profiles.hash(&set))
+    let hash = profiles.hash(&set);
+    assert_eq!(told.hash(&set), hash);
+    (state.hashes(&set, horizon), hash)
 }
 
 proptest! {

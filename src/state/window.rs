@@ -153,20 +153,23 @@ impl Ring {
 
     /// What a window holds, as far as somebody wants to know.
     pub(super) fn total(self, arena: &Arena, span: Span, wants: Wants) -> Total {
-        let entries = self.entries(arena, span);
-        let count = entries.len() as i64;
-        match wants {
-            Wants::Count => Total { count, ..Total::NOTHING },
-            Wants::Sum => {
-                let sum = entries.fold(0, |sum: i64, entry| sum.wrapping_add(entry.value));
-                Total { count, sum, ..Total::NOTHING }
-            }
-            Wants::All => {
-                let mut total = Total::NOTHING;
-                entries.for_each(|entry| total.add(entry.value));
-                total
-            }
+        if wants == Wants::Count {
+            return Total { count: self.entries(arena, span).len() as i64, ..Total::NOTHING };
         }
+        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
+        let entries = &entries[entries.len().saturating_sub(self.entries_max)..];
+        // backwards until the window begins: whatever is added up is met anyway
+        let newest_first = entries[..up_to(entries, span.until)].iter().rev();
+        let held = newest_first.take_while(|[time, ..]| *time > span.after);
+        let mut total = Total::NOTHING;
+        match wants {
+            Wants::All => held.for_each(|[.., value]| total.add(*value)),
+            _ => held.for_each(|[.., value]| {
+                total.count += 1;
+                total.sum = total.sum.wrapping_add(*value);
+            }),
+        }
+        total
     }
 }
 
@@ -353,27 +356,25 @@ impl Grid {
             Some(first) if first >> COUNT_BITS > after => 0,
             _ => partition(words, stride, |words| words[0] >> COUNT_BITS <= after),
         };
-        let words = &words[from * stride..];
+        let to = match words.len().checked_sub(stride) {
+            Some(last) if words[last] >> COUNT_BITS <= until => words.len() / stride,
+            _ => partition(words, stride, |words| words[0] >> COUNT_BITS <= until),
+        };
+        let words = &words[from * stride..to.max(from) * stride];
         let mut total = Total::NOTHING;
-        let is_in = |word: i64| word >> COUNT_BITS <= until;
         // nearly all grids are one of these two
         if stride == 1 {
-            let counts = words.iter().take_while(|word| is_in(**word));
-            total.count = counts.map(|word| word & COUNT_MAX).sum();
+            total.count = words.iter().map(|word| word & COUNT_MAX).sum();
             return total;
         }
-        if stride == 2 {
-            let buckets = words.as_chunks::<2>().0.iter().take_while(|bucket| is_in(bucket[0]));
-            for [count, sum] in buckets {
+        if stride == 2 && self.sums {
+            for [count, sum] in words.as_chunks::<2>().0 {
                 total.count += count & COUNT_MAX;
                 total.sum = total.sum.wrapping_add(*sum);
             }
             return total;
         }
         for bucket in words.chunks_exact(stride) {
-            if !is_in(bucket[0]) {
-                break;
-            }
             total.count += bucket[0] & COUNT_MAX;
             let mut at = 1;
             if self.sums {

@@ -63,7 +63,7 @@ impl Processor {
         let find = |ready: &Ready<'_>| Some(self.states.get(&ready.partition)?.find(ready.account));
         let found: Vec<Found<'_>> = ready().filter_map(find).collect();
         found.into_iter().for_each(Found::fetch);
-        ready().for_each(|ready| self.profiles.fetch(&ready.facts));
+        self.profiles.fetch(ready().map(|ready| &ready.facts));
         prepared
     }
 
