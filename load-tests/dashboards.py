@@ -4,9 +4,9 @@ by Prometheus with the repository's rules, and then every expression asked.
 
     scripts/services run -- load-tests/dashboards.py
 
-Events flow for a minute, duplicates and bad records among them; one receiver of webhooks refuses everything;
-a second process joins and leaves; weir is stopped in an open transaction until the broker gives it up, so that
-its worker starts again. Then must hold:
+Events flow for a minute, duplicates, late ones and bad records among them; one receiver of webhooks refuses
+everything; a second process joins and leaves; an account is erased; weir is stopped in an open transaction until
+the broker gives it up, so that its worker starts again. Then must hold:
 
     every expression of a panel has data, and so has every operand of an alert's or a rule's condition,
     but those in dashboards/empty.json, which must have none
@@ -69,7 +69,17 @@ ALERTED = {"WeirUndeliverable": ("firing",), "WeirBreakerOpen": ("pending", "fir
 # what the run is for: without it, an expression that has data proves little
 HAPPENED = (("weir_records_discarded_total", {}), ("weir_dead_letters_total", {"code": "conflicting_duplicate"}),
             ("weir_dead_letters_total", {"code": "card_number"}), ("weir_dead_letters_total", {"code": "undeliverable"}),
-            ("weir_restarts_total", {}), ("weir_sink_errors_total", {"sink": BROKEN}), ("weir_store_rows_total", {}))
+            ("weir_restarts_total", {}), ("weir_sink_errors_total", {"sink": BROKEN}), ("weir_store_rows_total", {}),
+            ("weir_events_late_total", {}), ("weir_erasures_total", {}), ("weir_records_heard_total", {}))
+# whoever keeps nothing of other entities hears no touches
+PROFILED = """
+[[feature]]
+name = "merchant_payments_count_24h"
+kind = "transaction"
+key = "merchant"
+aggregate = "count"
+window = "24h"
+"""
 ROUTES = ("/", "/health/live", "/health/ready", "/api/decisions?limit=5", "/version", "/no/such/path")
 
 
@@ -274,6 +284,8 @@ def prepare_topology(world):
                        "[store]", 'nodes = "${WEIR_TEST_CQL}"', 'keyspace = "weir_dashboards"',
                        'username = "${WEIR_TEST_CQL_USERNAME}"', 'password = "${WEIR_TEST_CQL_PASSWORD}"', ""])
     path.write_text(text)
+    with open(world.topology / "features.toml", "a") as file:
+        file.write(PROFILED)
     world.stub_url = start_stub(world, "stub", 0.05)
     must([kafka_lib.BIN / "weir", "--log", "warn", "store", "migrate", "--topology", world.topology], world.env("load"))
 
@@ -290,7 +302,7 @@ def start_stub(world, name, fail_rate):
 
 
 def make_events(world, seed):
-    """Two files with how many events each has: good ones; and duplicates of their beginning and bad ones."""
+    """Two files with how many events each has: good ones; and duplicates of their beginning, bad and late ones."""
     good, count = world.folder / "events.jsonl", RATE * LOAD_S
     must([kafka_lib.BIN / "weir", "--log", "warn", "generate", "--count", count, "--accounts", 2000,
           "--fraud-share", 0.05, "--seed", seed, "--out", good])
@@ -303,6 +315,9 @@ def make_events(world, seed):
             event["amount_minor"] += 1
         elif number % 6 == 5:
             event |= {"event_id": f"bad-{number}", "card_id": "4111111111111111"}
+        elif number % 6 == 3:
+            event |= {"event_id": f"late-{number}", "transaction_id": f"late-{number}",
+                      "event_time": "2026-01-01T00:00:00.000Z"}
     other = world.folder / "again.jsonl"
     other.write_text("".join(json.dumps(event) + "\n" for event in again))
     return (good, count), (other, len(again))
@@ -341,6 +356,11 @@ def run_course(world, weir, port, seed):
     second.end_well()
     until(lambda: owned(weir, port) == PARTITIONS, START_S, "the first process having all partitions again", 0.2)
     spoilt.wait()
+    with open(good) as file:
+        first = json.loads(file.readline())
+    say(f"   account {first['account_id']} is erased")
+    must([kafka_lib.BIN / "weir", "--log", "warn", "erase", "--topology", world.topology, "--yes", "--account",
+          f"{first['tenant']}/{first['account_id']}"], world.env("load"))
     say(f"   weir is stopped in a transaction for {ASLEEP_S} s")
     stop_in_transaction(weir)
     try:

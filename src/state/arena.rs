@@ -184,7 +184,7 @@ impl Arena {
     }
 
     /// Makes spare room for so many words at both ends: by moving to the middle of what there is, where
-    /// that does for a while, else an eighth more. Doubling would waste as much as it holds.
+    /// that does for a while, else a fifth more. Doubling would waste as much as it holds.
     #[cold]
     fn make_room(&mut self, count: usize) {
         let words = self.words();
@@ -199,7 +199,7 @@ impl Arena {
                 spare / 2
             }
             false => {
-                let spare = 2 * count + length / 8;
+                let spare = 2 * count + length / 5;
                 let mut room = vec![0; length + spare];
                 room[spare / 2..][..length].copy_from_slice(words);
                 self.room = Some(room.into());

@@ -14,7 +14,7 @@ use super::arena::{Arena, hash_of};
 use super::capture::{self, BodyError, Writer};
 use super::facts::{Facts, KeyHasher, entity_hash, payment_hash};
 use super::read::Known;
-use super::set::{FeatureSet, KEYS, Key};
+use super::set::{FeatureSet, KEYS, KINDS, Key};
 use super::shards::Range;
 use super::window::Entry;
 use crate::event::{Entity, Event, Kind, Mark, TouchEvent, Verdict};
@@ -59,7 +59,8 @@ struct Deed<'a> {
 #[derive(Debug)]
 pub struct Profiles {
     parts: Vec<Mutex<Part>>,
-    watermarks: Mutex<Watermarks>,
+    /// the newest event time of each kind, whoever said it
+    watermarks: [AtomicI64; KINDS],
     /// by key and region, since when it is kept; empty: ever since
     since: RwLock<[Vec<i64>; KEYS.len()]>,
     /// what is captured in one piece; such a range is only ever split
@@ -72,7 +73,7 @@ impl Default for Profiles {
     fn default() -> Self {
         Profiles {
             parts: std::iter::repeat_with(Mutex::default).take(1 << PART_BITS).collect(),
-            watermarks: Mutex::default(),
+            watermarks: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
             since: RwLock::default(),
             ranges: Mutex::new(vec![Range::default()]),
             heard: AtomicI64::new(NOT_HEARD),
@@ -101,7 +102,13 @@ impl Profiles {
     }
 
     fn watermarks(&self) -> Watermarks {
-        *locked(&self.watermarks)
+        Watermarks(std::array::from_fn(|kind| self.watermarks[kind].load(Ordering::Acquire)))
+    }
+
+    fn begin_with(&self, watermarks: Watermarks) {
+        for (known, time) in self.watermarks.iter().zip(watermarks.0) {
+            known.store(time, Ordering::Release);
+        }
     }
 
     /// Looks at an entity; at nothing where it was never met.
@@ -177,7 +184,7 @@ impl Profiles {
 
     fn take_up(&self, set: &FeatureSet, deed: Deed<'_>, met: impl Iterator<Item = (Entity, u128)>) {
         let Deed { kind, time, subject, verdict, marks } = deed;
-        let watermark = locked(&self.watermarks).pass(kind as usize, time);
+        let watermark = self.watermarks[kind as usize].fetch_max(time, Ordering::AcqRel).max(time);
         for (entity, id) in met {
             let key = Key::Entity(entity);
             let i = key.index();
@@ -310,14 +317,14 @@ impl Profiles {
     /// When these are no bytes of a table.
     pub fn begin_at(&self, set: &FeatureSet, body: &[u8]) -> Result<(), BodyError> {
         let first = pieces(body)?[0];
-        *locked(&self.watermarks) = capture::Reader::begin(first, &set.layouts[0])?.watermarks;
+        self.begin_with(capture::Reader::begin(first, &set.layouts[0])?.watermarks);
         Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
         self.parts.iter().for_each(|part| *locked(part) = Part::default());
-        *locked(&self.watermarks) = Watermarks::default();
+        self.begin_with(Watermarks::default());
         *locked(&self.ranges) = vec![Range::default()];
         *self.since.write().unwrap_or_else(PoisonError::into_inner) = Default::default();
     }

@@ -175,7 +175,7 @@ impl Ring {
 
 /// Entries or buckets that nobody sees any more and that may be left for a while.
 fn slack(of: usize) -> usize {
-    (of / 8).clamp(4, 32)
+    (of / 8).clamp(2, 32)
 }
 
 /// How many entries, which are in order of time, are of `time` or before. Searches from where that time
@@ -242,7 +242,7 @@ impl Bucket {
 }
 
 /// Buckets that nobody sees any more and that may be left for a while.
-const SLACK: usize = 4;
+const SLACK: usize = 2;
 
 /// Buckets of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
