@@ -149,10 +149,7 @@ impl<'a> TouchEvent<'a> {
         };
         let entities: Vec<TouchedEntity<'a>> =
             event.entities().into_iter().filter_map(met).collect();
-        let (subject_id, verdict) = match event.says_of_payment() {
-            Some((payment, verdict)) => (payment, Some(Text::from(verdict.name()))),
-            None => (event.subject_id(), None),
-        };
+        let (subject_id, verdict) = event.speaks_of();
         (!entities.is_empty()).then(|| TouchEvent {
             kind: event.kind(),
             event_time: event.event_time(),
@@ -160,7 +157,7 @@ impl<'a> TouchEvent<'a> {
             account: Text::from(account),
             amount_minor: event.amount_minor(),
             entities,
-            verdict,
+            verdict: verdict.map(|verdict| Text::from(verdict.name())),
             marks: marks.to_vec(),
         })
     }

@@ -22,6 +22,14 @@ impl Event<'_> {
             _ => None,
         }
     }
+
+    /// The payment that this event says something of, and what; where there is none, what it is about.
+    pub fn speaks_of(&self) -> (&str, Option<Verdict>) {
+        match self.says_of_payment() {
+            Some((payment, verdict)) => (payment, Some(verdict)),
+            None => (self.subject_id(), None),
+        }
+    }
 }
 
 /// Whether a network's reason code stands for "the cardholder did not make this payment".

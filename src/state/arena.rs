@@ -66,46 +66,45 @@ impl Arena {
 
     /// An arena with empty regions.
     pub(super) fn new(regions: usize) -> Arena {
-        Arena::of(vec![0; directory(regions)]).unwrap_or_default()
+        Arena::of(vec![0; directory(regions)])
     }
 
-    /// An arena without spare room.
-    fn of(words: Vec<i64>) -> Option<Arena> {
-        let to = u32::try_from(words.len()).ok().filter(|_| words.len() <= WORDS_MAX)?;
-        Some(Arena { room: Some(words.into()), from: 0, to })
+    /// An arena of no more than [`WORDS_MAX`] words, without spare room.
+    fn of(words: Vec<i64>) -> Arena {
+        let to = words.len() as u32;
+        Arena { room: Some(words.into()), from: 0, to }
     }
 
     /// The arena of these words, if they can be one with so many regions.
     pub(super) fn from_words(words: Vec<i64>, regions: usize) -> Option<Arena> {
-        let arena = Arena::of(words)?;
-        let words = arena.words();
-        if words.len() < directory(regions) {
+        if !(directory(regions)..=WORDS_MAX).contains(&words.len()) {
             return None;
         }
-        let ends: Vec<usize> = (0..regions).map(|region| end(words, region)).collect();
+        let ends: Vec<usize> = (0..regions).map(|region| end(&words, region)).collect();
         let whole = directory(regions) + ends.last().copied().unwrap_or(0) == words.len();
-        (whole && ends.is_sorted()).then_some(arena)
+        (whole && ends.is_sorted()).then(|| Arena::of(words))
     }
 
     /// All of it, directory first.
     #[inline]
     pub(super) fn words(&self) -> &[i64] {
         match &self.room {
-            Some(room) => &room[self.range()],
+            Some(room) => &room[self.used()],
             None => &[],
         }
     }
 
+    /// What of the room counts.
     #[inline]
-    fn range(&self) -> Range<usize> {
+    fn used(&self) -> Range<usize> {
         self.from as usize..self.to as usize
     }
 
     #[inline]
     fn words_mut(&mut self) -> &mut [i64] {
-        let range = self.range();
+        let used = self.used();
         match &mut self.room {
-            Some(room) => &mut room[range],
+            Some(room) => &mut room[used],
             None => &mut [],
         }
     }
@@ -166,7 +165,7 @@ impl Arena {
     /// fit between. False where there is no spare room on that side.
     #[inline]
     fn part(&mut self, place: usize, count: usize) -> bool {
-        let Range { start: from, end: to } = self.range();
+        let Range { start: from, end: to } = self.used();
         let Some(room) = &mut self.room else { return false };
         let place = from + place;
         match place - from < to - place {
@@ -187,31 +186,28 @@ impl Arena {
     /// that does for a while, else a fifth more. Doubling would waste as much as it holds.
     #[cold]
     fn make_room(&mut self, count: usize) {
-        let words = self.words();
-        let length = words.len();
-        let spare = self.room.as_ref().map_or(0, |room| room.len()) - length;
-        let from = match spare >= 2 * count + length / 16 {
-            true => {
-                let range = self.range();
-                if let Some(room) = &mut self.room {
-                    room.copy_within(range, spare / 2);
-                }
-                spare / 2
+        let (used, length) = (self.used(), self.words().len());
+        let spare = match &mut self.room {
+            Some(room) if room.len() - length >= 2 * count + length / 16 => {
+                let spare = room.len() - length;
+                room.copy_within(used, spare / 2);
+                spare
             }
-            false => {
+            _ => {
                 let spare = 2 * count + length / 5;
                 let mut room = vec![0; length + spare];
-                room[spare / 2..][..length].copy_from_slice(words);
+                room[spare / 2..][..length].copy_from_slice(self.words());
                 self.room = Some(room.into());
-                spare / 2
+                spare
             }
         };
+        let from = spare / 2;
         (self.from, self.to) = (from as u32, (from + length) as u32);
     }
 
     /// Takes words out of a region.
     pub(super) fn remove(&mut self, region: usize, regions: usize, taken: Range<usize>) {
-        let Range { start: from, end: to } = self.range();
+        let Range { start: from, end: to } = self.used();
         let Some(room) = self.room.as_mut().filter(|_| !taken.is_empty()) else { return };
         let start = from + range(&room[from..to], region, regions).start;
         let (first, next, count) = (start + taken.start, start + taken.end, taken.len());

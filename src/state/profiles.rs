@@ -86,8 +86,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Profiles {
+    fn part_of(&self, id: u128) -> &Mutex<Part> {
+        &self.parts[Range::leading(id, PART_BITS)]
+    }
+
     fn part(&self, id: u128) -> MutexGuard<'_, Part> {
-        locked(&self.parts[Range::leading(id, PART_BITS)])
+        locked(self.part_of(id))
     }
 
     /// Says until when everything that any partition committed is in it, milliseconds since 1970;
@@ -128,10 +132,7 @@ impl Profiles {
     /// once, those aside that somebody else has: with a lock between them, each would be waited for.
     pub fn fetch<'a>(&self, all: impl Iterator<Item = &'a Facts>) {
         let ids = all.flat_map(|facts| facts.entities.iter().flatten());
-        let hold = |id: &u128| {
-            let part = self.parts[Range::leading(*id, PART_BITS)].try_lock();
-            part.ok().map(|part| (*id, part))
-        };
+        let hold = |id: &u128| Some((*id, self.part_of(*id).try_lock().ok()?));
         let held: Vec<(u128, MutexGuard<'_, Part>)> = ids.filter_map(hold).collect();
         for (id, part) in &held {
             if let Some((_, arena)) = part.entities.get(id) {
@@ -170,10 +171,7 @@ impl Profiles {
             Key::Entity(entity) => Some((*entity, id?)),
             Key::Account => None,
         });
-        let (subject, verdict) = match event.says_of_payment() {
-            Some((payment, verdict)) => (payment, Some(verdict)),
-            None => (event.subject_id(), None),
-        };
+        let (subject, verdict) = event.speaks_of();
         let subject = payment_hash(account, subject);
         self.take_up(
             set,

@@ -138,14 +138,19 @@ impl Ring {
         arena.remove(self.region.at, self.region.of, 0..gone * Entry::WORDS);
     }
 
+    /// The entries that somebody may see, oldest first.
+    fn kept(self, arena: &Arena) -> &[[i64; Entry::WORDS]] {
+        let entries = self.region.get(arena).as_chunks().0;
+        &entries[entries.len().saturating_sub(self.entries_max)..]
+    }
+
     /// The entries within a span, oldest first.
     pub(super) fn entries(
         self,
         arena: &Arena,
         span: Span,
     ) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
-        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
-        let entries = &entries[entries.len().saturating_sub(self.entries_max)..];
+        let entries = self.kept(arena);
         let from = up_to(entries, span.after);
         let to = up_to(entries, span.until).max(from);
         entries[from..to].iter().map(|entry| Entry::of(entry))
@@ -156,8 +161,7 @@ impl Ring {
         if wants == Wants::Count {
             return Total { count: self.entries(arena, span).len() as i64, ..Total::NOTHING };
         }
-        let entries = self.region.get(arena).as_chunks::<{ Entry::WORDS }>().0;
-        let entries = &entries[entries.len().saturating_sub(self.entries_max)..];
+        let entries = self.kept(arena);
         // backwards until the window begins: whatever is added up is met anyway
         let newest_first = entries[..up_to(entries, span.until)].iter().rev();
         let held = newest_first.take_while(|[time, ..]| *time > span.after);
@@ -367,7 +371,7 @@ impl Grid {
             total.count = words.iter().map(|word| word & COUNT_MAX).sum();
             return total;
         }
-        if stride == 2 && self.sums {
+        if stride == 2 {
             for [count, sum] in words.as_chunks::<2>().0 {
                 total.count += count & COUNT_MAX;
                 total.sum = total.sum.wrapping_add(*sum);

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -75,7 +75,7 @@ impl KafkaConsumer {
     }
 
     fn is_incremental(&self) -> bool {
-        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+        context::is_incremental(&self.consumer)
     }
 
     fn known(&self, named: &[(String, i32)]) -> Vec<(Topic, u32)> {
@@ -377,13 +377,10 @@ impl Drop for KafkaConsumer {
         }
         self.consumer.unsubscribe();
         let began = Instant::now();
-        let mut answered = context.answered();
         while began.elapsed() < limits().kafka_request_deadline {
-            let is_quiet = self.consumer.poll(MILLISECOND).is_none();
-            match context.answered() {
-                now if now != answered => answered = now,
-                _ if is_quiet => break,
-                _ => {}
+            let answered = context.answered();
+            if self.consumer.poll(MILLISECOND).is_none() && context.answered() == answered {
+                break;
             }
         }
     }

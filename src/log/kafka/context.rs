@@ -184,6 +184,11 @@ pub(super) fn list(partitions: &[(String, i32)]) -> TopicPartitionList {
     list
 }
 
+/// Whether changes of ownership are told as what is added and what goes, each by itself.
+pub(super) fn is_incremental(consumer: &BaseConsumer<MemberContext>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
 /// Context of members of a group. A change of ownership is only noted: the member's owner finishes
 /// its work and answers it, outside of any callback.
 #[derive(Debug)]
@@ -222,9 +227,7 @@ impl MemberContext {
     /// Answers for a member that is about to end: it takes nothing, and gives what it is to give.
     pub(super) fn answer(&self, consumer: &BaseConsumer<Self>, change: Change) {
         let none = TopicPartitionList::new();
-        let is_incremental =
-            matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let answered = match (change, is_incremental) {
+        let answered = match (change, is_incremental(consumer)) {
             (Change::Assign(_), true) => consumer.incremental_assign(&none),
             (Change::Assign(_), false) => consumer.assign(&none),
             (Change::Revoke { going, .. }, true) => consumer.incremental_unassign(&list(&going)),
