@@ -96,7 +96,7 @@ impl FeatureSet {
         let counted = self.count(arena, facts, section.subjects);
         for (i, group) in self.kinds[kind].groups.iter().enumerate() {
             if counted >> i & 1 == 1 && group.key == Key::Account {
-                group.add(arena, facts.entry(i), watermark);
+                group.add(arena, facts.entry(group), watermark);
             }
         }
         let late = facts.time < watermark.saturating_sub(self.grace_ms);
@@ -233,7 +233,7 @@ impl FeatureSet {
                 *count = count.saturating_add(1);
                 *latest = (*latest).max(event_time.0);
             }
-            _ => arena.insert(at, of, 0, [1, event_time.0]),
+            _ => arena.insert(at, of, 0, &[1, event_time.0]),
         }
     }
 }
@@ -258,8 +258,8 @@ fn mark_subject<const N: usize>(
     };
     let length = region.get(arena).len();
     if length == 0 {
-        arena.insert(at, of, 0, [0]);
-        arena.insert(at, of, 1, entry);
+        arena.insert(at, of, 0, &[0]);
+        arena.insert(at, of, 1, &entry);
         return 0;
     }
     let words = arena.get_mut(at, of);
@@ -272,7 +272,7 @@ fn mark_subject<const N: usize>(
         }
     }
     if (length - 1) / N < SUBJECTS_MAX {
-        arena.insert(at, of, length, entry);
+        arena.insert(at, of, length, &entry);
         return 0;
     }
     let oldest = words[0] as usize % SUBJECTS_MAX;
@@ -282,8 +282,8 @@ fn mark_subject<const N: usize>(
 }
 
 impl Facts {
-    pub(super) fn entry(&self, group: usize) -> Entry {
-        Entry { time: self.time, subject: self.subject, value: self.values[group] }
+    fn entry(&self, group: &Group) -> Entry {
+        Entry { time: self.time, subject: self.subject, value: self.value(group.field) }
     }
 }
 

@@ -128,15 +128,19 @@ impl Arena {
 
     /// Puts words into a region, before word `at` of it. Where the arena would grow too large it stays
     /// as it is: the layout is checked at load so that this cannot be.
-    pub(super) fn insert<const N: usize>(
-        &mut self,
-        region: usize,
-        regions: usize,
-        at: usize,
-        new: [i64; N],
-    ) {
+    #[inline]
+    pub(super) fn insert(&mut self, region: usize, regions: usize, at: usize, new: &[i64]) {
         let place = range(self.words(), region, regions).start + at;
-        self.put(place, &new, region, regions);
+        self.put(place, new, region, regions);
+    }
+
+    /// Puts words into a region, before word `at` of it, and takes as many out at its beginning. Nothing
+    /// moves but what stood between.
+    #[inline]
+    pub(super) fn turn(&mut self, region: usize, regions: usize, at: usize, new: &[i64]) {
+        let words = &mut self.get_mut(region, regions)[..at];
+        words.copy_within(new.len().., 0);
+        words[at - new.len()..].copy_from_slice(new);
     }
 
     /// Puts words at the end of a region.
@@ -333,8 +337,13 @@ mod tests {
                 let region = region.index(regions);
                 let at = at.index(twin[region].len() + 1);
                 match what {
+                    0 if at >= 2 => {
+                        arena.turn(region, regions, at, &[value, !value]);
+                        twin[region].splice(at..at, [value, !value]);
+                        twin[region].drain(..2);
+                    }
                     0 | 1 => {
-                        arena.insert(region, regions, at, [value, !value]);
+                        arena.insert(region, regions, at, &[value, !value]);
                         twin[region].splice(at..at, [value, !value]);
                     }
                     2 => {

@@ -15,7 +15,7 @@ use super::account::Watermarks;
 use super::arena::Arena;
 use super::set::{KINDS, Layout};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why bytes are no state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

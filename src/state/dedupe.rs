@@ -33,7 +33,8 @@ pub enum Seen {
 
 /// A region with the newest time accepted, the place of the oldest entry, and the entries: hash of the id;
 /// 40 bits of the payload's hash and 24 of the time in steps. Entries are in order of arrival, oldest first
-/// from that place.
+/// from that place. It grows while the oldest entry may still be met, up to the ids of the horizon; then
+/// the oldest makes way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring(pub(super) Region);
 
@@ -47,6 +48,15 @@ const TIME: u64 = (1 << TIME_BITS) - 1;
 /// Steps since the beginning of time, as far as an entry has room for them.
 fn steps(time_ms: i64) -> u64 {
     (time_ms >> STEP_BITS).cast_unsigned() & TIME
+}
+
+impl Horizon {
+    /// Whether an entry is young enough, once `newest` is the newest time accepted. One that is not
+    /// never is again.
+    fn reaches(self, newest: i64, entry: i64) -> bool {
+        let most = (self.age_ms + (1 << STEP_BITS) - 1) >> STEP_BITS;
+        steps(newest).wrapping_sub(entry.cast_unsigned()) & TIME <= most.cast_unsigned()
+    }
 }
 
 fn packed(payload: i64, time_ms: i64) -> i64 {
@@ -75,31 +85,29 @@ impl Ring {
         };
         let entries = entries.as_chunks::<ENTRY>().0;
         let (younger, older) = entries.split_at((*next as usize).min(entries.len()));
-        let most = (horizon.age_ms + (1 << STEP_BITS) - 1) >> STEP_BITS;
-        let (now, most) = (steps(*newest), most.cast_unsigned());
-        let is_young = |entry: i64| now.wrapping_sub(entry.cast_unsigned()) & TIME <= most;
         // newest first: of several entries with this id the last accepted one counts
         let mut newest_first = younger.iter().rev().chain(older.iter().rev());
-        match newest_first.find(|[known, entry]| *known == id && is_young(*entry)) {
+        let is_met = |entry: i64| horizon.reaches(*newest, entry);
+        match newest_first.find(|[known, entry]| *known == id && is_met(*entry)) {
             None => Seen::New,
             Some([_, known]) if is_same_payload(*known, payload) => Seen::Duplicate,
             Some(_) => Seen::Conflict,
         }
     }
 
-    /// Puts a ring that was kept under another number of ids in order: oldest first, the newest `ids`.
+    /// Puts a ring that was kept under a greater number of ids in order: oldest first, the newest `ids`.
     pub(super) fn settle(self, arena: &mut Arena, ids: usize) {
         let Region { at, of } = self.0;
         let [newest, next, entries @ ..] = self.0.get(arena) else { return };
         let known = entries.len() / ENTRY;
-        if known == ids || known < ids && *next == 0 {
+        if known <= ids {
             return;
         }
         let (newest, mut entries) = (*newest, entries.to_vec());
         entries.rotate_left((*next as usize * ENTRY).min(known * ENTRY));
         arena.clear(at, of);
         arena.extend(at, of, &[newest, 0]);
-        arena.extend(at, of, &entries[known.saturating_sub(ids) * ENTRY..]);
+        arena.extend(at, of, &entries[(known - ids) * ENTRY..]);
     }
 
     /// Remembers an accepted event.
@@ -115,19 +123,23 @@ impl Ring {
         let entry = [id, packed(payload, time.0)];
         let length = self.0.get(arena).len();
         if length == 0 {
-            arena.insert(at, of, 0, [time.0, 0, entry[0], entry[1]]);
+            arena.insert(at, of, 0, &[time.0, 0, entry[0], entry[1]]);
             return;
         }
         let ids = (length - HEAD) / ENTRY;
-        if ids < horizon.ids {
-            arena.insert(at, of, length, entry);
-        }
         let words = arena.get_mut(at, of);
         words[0] = words[0].max(time.0);
-        if ids >= horizon.ids {
-            let place = HEAD + words[1] as usize % ids * ENTRY;
+        let next = words[1] as usize % ids;
+        let place = HEAD + next * ENTRY;
+        if ids >= horizon.ids || !horizon.reaches(words[0], words[place + 1]) {
             words[place..place + ENTRY].copy_from_slice(&entry);
-            words[1] = (words[1] + 1) % ids as i64;
+            words[1] = ((next + 1) % ids) as i64;
+        } else if next == 0 {
+            arena.insert(at, of, length, &entry);
+        } else {
+            // between the newest and the oldest
+            words[1] += 1;
+            arena.insert(at, of, place, &entry);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What features need to know of one event, worked out once.
 
 use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU128;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::set::{FLOAT_SCALE, FeatureSet, GROUPS_MAX, KEYS, Key};
+use super::set::{FLOAT_SCALE, FeatureSet, Field, KEYS, Key};
 use crate::event::{Entity, Event, Kind, Slot, Verdict};
 use crate::expr;
 
@@ -20,10 +21,10 @@ pub struct Facts {
     pub(super) subject: i64,
     /// bit i: it passes the filter of group i of its kind and has the field
     pub(super) matched: u64,
-    /// what is counted of it, by group
-    pub(super) values: [i64; GROUPS_MAX],
+    /// what is kept of its fields, by slot
+    values: [i64; FIELDS_MAX],
     /// the entities it names that something is kept of, by [`Key::index`]
-    pub(super) entities: [Option<u128>; KEYS.len()],
+    entities: [Option<NonZeroU128>; KEYS.len()],
     /// hash of the payment it says something of, and what
     pub(super) says: Option<(i64, Verdict)>,
 }
@@ -95,7 +96,25 @@ pub(super) fn subject_hash(subject: &str) -> i64 {
 impl Facts {
     /// Whether the event names such an entity, of which something is kept.
     pub fn meets(&self, entity: Entity) -> bool {
-        self.entities[Key::Entity(entity).index()].is_some()
+        self.entity(Key::Entity(entity)).is_some()
+    }
+
+    /// The entity it names under a key, if something is kept of such.
+    pub(super) fn entity(&self, key: Key) -> Option<u128> {
+        self.entities[key.index()].map(NonZeroU128::get)
+    }
+
+    /// All of them.
+    pub(super) fn entities(&self) -> impl Iterator<Item = (Entity, u128)> {
+        KEYS.iter().zip(self.entities).filter_map(|((_, key), id)| match key {
+            Key::Entity(entity) => Some((*entity, id?.get())),
+            Key::Account => None,
+        })
+    }
+
+    /// What is kept of a field; of none, nothing.
+    pub(super) fn value(&self, field: Option<Field>) -> i64 {
+        field.map_or(0, |field| self.values[field.slot])
     }
 
     /// A moment at which nothing happens.
@@ -105,7 +124,7 @@ impl Facts {
             time,
             subject: 0,
             matched: 0,
-            values: [0; GROUPS_MAX],
+            values: [0; FIELDS_MAX],
             entities: [None; KEYS.len()],
             says: None,
         }
@@ -138,26 +157,25 @@ impl FeatureSet {
                 let i = Key::Entity(entity).index();
                 let is_read = self.reads.iter().any(|reads| reads.key.index() == i);
                 if let Some(id) = id.filter(|_| is_read) {
-                    facts.entities[i] = Some(entity_hash(entity, event.tenant(), id));
+                    facts.entities[i] = NonZeroU128::new(entity_hash(entity, event.tenant(), id));
                 }
             }
         }
-        for (i, group) in plan.groups.iter().enumerate() {
-            if group.filter.is_some_and(|filter| passes >> filter & 1 == 0) {
-                continue;
-            }
-            let value = match group.field {
-                None => 0,
-                Some(field) => match slots[field.slot] {
-                    Slot::Null => continue,
-                    Slot::Bool(value) => i64::from(value),
-                    Slot::Int(value) => value,
-                    Slot::Float(value) => (value * FLOAT_SCALE).round() as i64,
-                    Slot::Text(value) => subject_hash(value),
-                },
+        let mut known = 0_u64;
+        for slot in &plan.kept {
+            facts.values[*slot] = match slots[*slot] {
+                Slot::Null => continue,
+                Slot::Bool(value) => i64::from(value),
+                Slot::Int(value) => value,
+                Slot::Float(value) => (value * FLOAT_SCALE).round() as i64,
+                Slot::Text(value) => subject_hash(value),
             };
-            facts.values[i] = value;
-            facts.matched |= 1 << i;
+            known |= 1 << slot;
+        }
+        for (i, group) in plan.groups.iter().enumerate() {
+            let passes = group.filter.is_none_or(|filter| passes >> filter & 1 == 1);
+            let has_field = group.field.is_none_or(|field| known >> field.slot & 1 == 1);
+            facts.matched |= u64::from(passes && has_field) << i;
         }
         facts
     }

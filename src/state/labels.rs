@@ -28,7 +28,7 @@ impl Labels {
             }
             return;
         }
-        arena.insert(at, of, place, [subject, time, verdict]);
+        arena.insert(at, of, place, &[subject, time, verdict]);
         let words = self.region.get(arena);
         if words.len() / WORDS > self.entries_max {
             let age = |i: &usize| (words[i * WORDS + 1], words[i * WORDS]);

@@ -20,9 +20,11 @@ mod deadlines;
 mod declare;
 mod dedupe;
 mod facts;
+mod grid;
 mod labels;
 mod profiles;
 mod read;
+mod ring;
 mod running;
 mod set;
 mod shards;
@@ -85,10 +87,13 @@ impl State {
         let watermark = watermarks.pass(facts.kind as usize, facts.time);
         let known = Known { watermarks: &watermarks, since: &self.since };
         let applied = self.shards.change(key, |arena| {
-            if let Some((features, profiles)) = before {
-                features.before(Moment { set, profiles, facts, known }, arena);
-            }
-            set.apply(arena, event, facts, came, horizon, watermark)
+            let Some((features, profiles)) = before else {
+                return set.apply(arena, event, facts, came, horizon, watermark);
+            };
+            features.before(Moment { set, profiles, facts, known }, arena);
+            let applied = set.apply(arena, event, facts, came, horizon, watermark);
+            features.applied(applied);
+            applied
         });
         // one that becomes a dead letter must leave no trace: a restore does not read it
         if applied.seen == Seen::New {
@@ -279,7 +284,7 @@ impl FeatureSet {
         into.clear();
         for (i, group) in self.kinds[facts.kind as usize].groups.iter().enumerate() {
             if applied.counted >> i & 1 == 1 && group.key != set::Key::Account {
-                into.push(Mark { group: group.id, value: facts.values[i] });
+                into.push(Mark { group: group.id, value: facts.value(group.field) });
             }
         }
     }

@@ -131,8 +131,8 @@ impl Profiles {
     /// Has the entities fetched into the cache that some events name. Their parts are held for it all at
     /// once, those aside that somebody else has: with a lock between them, each would be waited for.
     pub fn fetch<'a>(&self, all: impl Iterator<Item = &'a Facts>) {
-        let ids = all.flat_map(|facts| facts.entities.iter().flatten());
-        let hold = |id: &u128| Some((*id, self.part_of(*id).try_lock().ok()?));
+        let ids = all.flat_map(Facts::entities);
+        let hold = |(_, id)| Some((id, self.part_of(id).try_lock().ok()?));
         let held: Vec<(u128, MutexGuard<'_, Part>)> = ids.filter_map(hold).collect();
         for (id, part) in &held {
             if let Some((_, arena)) = part.entities.get(id) {
@@ -167,16 +167,12 @@ impl Profiles {
         facts: &Facts,
         marks: &[Mark],
     ) {
-        let met = KEYS.iter().zip(facts.entities).filter_map(|((_, key), id)| match key {
-            Key::Entity(entity) => Some((*entity, id?)),
-            Key::Account => None,
-        });
         let (subject, verdict) = event.speaks_of();
         let subject = payment_hash(account, subject);
         self.take_up(
             set,
             Deed { kind: facts.kind, time: facts.time, subject, verdict, marks },
-            met,
+            facts.entities(),
         );
     }
 
@@ -205,7 +201,7 @@ impl Profiles {
             let newest = set.entity_newest[i];
             match arena.get_mut(newest.at, newest.of) {
                 [known] => *known = (*known).max(time),
-                _ => arena.insert(newest.at, newest.of, 0, [time]),
+                _ => arena.insert(newest.at, newest.of, 0, &[time]),
             }
             if let (Some(labels), Some(verdict)) = (labels, verdict) {
                 labels.expire(arena, watermark.saturating_sub(set.retention_ms));

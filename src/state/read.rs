@@ -3,14 +3,15 @@
 //! Windows include the event itself; what compares it with its own history, and what asks for the last
 //! one before it, is read before.
 
-use super::account::Watermarks;
+use super::account::{Applied, Watermarks};
 use super::arena::Arena;
+use super::dedupe::Seen;
 use super::facts::Facts;
 use super::labels::Labels;
 use super::profiles::Profiles;
 use super::set::{
-    Feature, FeatureSet, FeatureType, Field, GroupRef, KINDS, Key, Op, Place, Reads, SectionPlan,
-    Stat, TotalPlan, Window,
+    Feature, FeatureSet, FeatureType, Field, Group, GroupRef, KINDS, Key, Op, Place, Reads,
+    SectionPlan, Stat, TotalPlan, Window,
 };
 use super::window::{Entry, Region, Span, Total};
 use crate::event::{Slot, Verdict};
@@ -23,6 +24,8 @@ pub struct Features {
     round: u64,
     /// by number of the plan, and in which round it was taken
     totals: Vec<(u64, Total)>,
+    /// bit i: the event, applied after the last round, counts in group i of its kind
+    counted: Option<u64>,
     texts: Vec<i64>,
 }
 
@@ -61,7 +64,8 @@ struct View<'a> {
     key: Key,
     facts: &'a Facts,
     watermarks: &'a Watermarks,
-    /// by kind, whether what events of it said is to be forgotten, whether or not it has been yet
+    /// by kind that is read, whether what events of it said is to be forgotten, whether or not it has
+    /// been yet
     is_idle: [bool; KINDS],
 }
 
@@ -75,14 +79,21 @@ impl Features {
 
     /// First step: what is read before the event is applied.
     pub(super) fn before(&mut self, moment: Moment<'_>, account: &Arena) {
+        self.counted = None;
         self.values.clear();
         self.values.resize(moment.set.features.len(), Slot::Null);
         self.read(moment, account, |reads| &reads.before);
     }
 
+    /// Between the steps: the event was applied to the account, and nothing else was.
+    pub(super) fn applied(&mut self, applied: Applied) {
+        self.counted = (applied.seen == Seen::New).then_some(applied.counted);
+    }
+
     /// Second step, once it is applied.
     pub(super) fn after(&mut self, moment: Moment<'_>, account: &Arena) {
         self.read(moment, account, |reads| &reads.after);
+        self.counted = None;
     }
 
     fn read(
@@ -96,7 +107,7 @@ impl Features {
         self.totals.resize(set.totals.len(), (0, Total::NOTHING));
         for reads in set.reads.iter().filter(|reads| !wanted(reads).is_empty()) {
             let mut each = |arena: &Arena, known: Known<'_>| {
-                let view = View::of(set, arena, reads.key, facts, known.watermarks);
+                let view = View::of(set, arena, reads, facts, known.watermarks);
                 for i in wanted(reads) {
                     let feature = &set.features[*i];
                     if !known.covers(feature, facts.time) {
@@ -108,7 +119,7 @@ impl Features {
             };
             match reads.key {
                 Key::Account => each(account, known),
-                Key::Entity(entity) => match facts.entities[reads.key.index()] {
+                Key::Entity(entity) => match facts.entity(reads.key) {
                     Some(id) => profiles.with(entity, id, each),
                     // nobody is named, so that nobody has a history
                     None => each(&NOBODY, Known { since: &[], ..known }),
@@ -208,22 +219,17 @@ impl Features {
     }
 
     fn total(&mut self, view: &View<'_>, number: usize) -> Total {
-        let (round, total) = self.totals[number];
+        let (round, known) = self.totals[number];
         if round == self.round {
-            return total;
+            return known;
         }
-        let TotalPlan { group: reference, place, window, wants } = view.set.totals[number];
-        let group = view.set.group(reference);
-        let total = match (place, group.ring) {
-            (Place::Grid(grid), _) => {
-                let grid = group.grids[grid];
-                grid.total(view.arena, view.span(reference, window, grid.retention_ms))
-            }
-            (Place::Ring, Some(ring)) => {
-                ring.total(view.arena, view.span(reference, window, ring.retention_ms), wants)
-            }
-            (Place::Ring, None) => Total::NOTHING,
+        let plan = view.set.totals[number];
+        let next = match self.counted {
+            Some(counted) if round + 1 == self.round => view.next(plan, known, counted),
+            _ => None,
         };
+        let total = next.unwrap_or_else(|| view.total(plan));
+        debug_assert_eq!(total.seen(plan.wants), view.total(plan).seen(plan.wants));
         self.totals[number] = (self.round, total);
         total
     }
@@ -233,22 +239,68 @@ impl<'a> View<'a> {
     fn of(
         set: &'a FeatureSet,
         arena: &'a Arena,
-        key: Key,
+        reads: &Reads,
         facts: &'a Facts,
         watermarks: &'a Watermarks,
     ) -> View<'a> {
+        let Reads { key, ref kinds, .. } = *reads;
         let is_past = |newest: Region, watermark: i64| {
             let oldest = watermark.saturating_sub(set.retention_ms);
             newest.get(arena).first().is_some_and(|newest| *newest <= oldest)
         };
-        let is_idle = match key {
-            _ if arena.is_empty() => [true; KINDS],
-            Key::Account => {
-                std::array::from_fn(|kind| is_past(set.sections[kind].seen, watermarks.0[kind]))
+        let mut is_idle = [true; KINDS];
+        if !arena.is_empty() {
+            for kind in kinds {
+                is_idle[*kind] = match key {
+                    Key::Account => is_past(set.sections[*kind].seen, watermarks.0[*kind]),
+                    key => is_past(set.entity_newest[key.index()], watermarks.newest()),
+                };
             }
-            key => [is_past(set.entity_newest[key.index()], watermarks.newest()); KINDS],
-        };
+        }
         View { set, arena, key, facts, watermarks, is_idle }
+    }
+
+    fn total(&self, plan: TotalPlan) -> Total {
+        let TotalPlan { group, place, window, wants } = plan;
+        let Group { ring, grids, .. } = self.set.group(group);
+        match (place, ring) {
+            (Place::Grid(grid), _) => {
+                let grid = grids[grid];
+                grid.total(self.arena, self.span(group, window, grid.retention_ms))
+            }
+            (Place::Ring, Some(ring)) => {
+                ring.total(self.arena, self.span(group, window, ring.retention_ms), wants)
+            }
+            (Place::Ring, None) => Total::NOTHING,
+        }
+    }
+
+    /// What became of a total by the event alone, `None` where that takes to look again. `counted`: the
+    /// groups that it counts in.
+    fn next(&self, plan: TotalPlan, known: Total, counted: u64) -> Option<Total> {
+        let TotalPlan { group: reference, place, window, .. } = plan;
+        if self.key != Key::Account {
+            // others may have met it meanwhile
+            return None;
+        }
+        if reference.kind != self.facts.kind as usize || counted >> reference.group & 1 == 0 {
+            return Some(known);
+        }
+        let group = self.set.group(reference);
+        let is_within = window.delay_ms == 0
+            && match (place, group.ring) {
+                (Place::Grid(grid), _) => {
+                    let grid = group.grids[grid];
+                    let span = self.span(reference, window, grid.retention_ms);
+                    grid.begins_before(span, self.facts.time)
+                }
+                (Place::Ring, Some(ring)) => {
+                    let span = self.span(reference, window, ring.retention_ms);
+                    span.after < self.facts.time && !ring.is_full(self.arena)
+                }
+                (Place::Ring, None) => false,
+            };
+        is_within.then(|| known.with(self.facts.value(group.field)))
     }
 
     /// What a window covers at the event, as far as anything is kept.
@@ -310,7 +362,7 @@ impl<'a> View<'a> {
     fn current(&self, group: GroupRef) -> Option<i64> {
         let is_one =
             self.facts.kind as usize == group.kind && self.facts.matched >> group.group & 1 == 1;
-        is_one.then(|| self.facts.values[group.group])
+        is_one.then(|| self.facts.value(self.set.group(group).field))
     }
 }
 

@@ -54,7 +54,7 @@ impl Running {
         ];
         let Region { at, of } = self.region;
         match arena.get_mut(at, of) {
-            [] => arena.insert(at, of, 0, words),
+            [] => arena.insert(at, of, 0, &words),
             known => known.copy_from_slice(&words),
         }
     }

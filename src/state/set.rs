@@ -12,10 +12,12 @@
 //! its grid. The first declaration that needs something makes it, later ones make it reach further.
 
 use super::arena::Arena;
+use super::grid::Grid;
 use super::labels::Labels;
+use super::ring::Ring;
 use super::running::Running;
 use super::tally::Tally;
-use super::window::{Grid, Region, Ring, Wants};
+use super::window::{Region, Wants};
 use crate::event::{Entity, Kind};
 use crate::expr::{Program, Type};
 
@@ -101,6 +103,8 @@ pub(super) struct KindPlan {
     pub(super) filters: Vec<Program>,
     /// the fields that filters and groups read
     pub(super) slots: Vec<usize>,
+    /// those of groups
+    pub(super) kept: Vec<usize>,
     pub(super) groups: Vec<Group>,
     /// bit i: in group i each subject counts once
     pub(super) once: u64,
@@ -326,6 +330,8 @@ pub struct FeatureSet {
 #[derive(Debug)]
 pub(super) struct Reads {
     pub(super) key: Key,
+    /// of events that these features are made of
+    pub(super) kinds: Vec<usize>,
     /// features read before the event is taken up
     pub(super) before: Vec<usize>,
     /// and after

@@ -273,7 +273,7 @@ mod tests {
                         *arena = Arena::new(1);
                     }
                     let end = arena.get(0, 1).len();
-                    arena.insert(0, 1, end, [value]);
+                    arena.insert(0, 1, end, &[value]);
                 });
                 twin.entry(key).or_default().push(value);
             }

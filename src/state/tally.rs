@@ -16,7 +16,7 @@ impl Tally {
         let Region { at, of } = self.region;
         let Entry { time, subject, value } = entry;
         match arena.get_mut(at, of) {
-            [] => arena.insert(at, of, 0, [time, time, subject, value]),
+            [] => arena.insert(at, of, 0, &[time, time, subject, value]),
             words => {
                 words[0] = words[0].min(time);
                 if (words[1], words[2], words[3]) < (time, subject, value) {

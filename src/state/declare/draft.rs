@@ -52,6 +52,23 @@ pub(super) struct GridDraft {
     pub(super) extremes: bool,
 }
 
+/// What exact windows need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RingDraft {
+    pub(super) entries_max: usize,
+    pub(super) retention_ms: i64,
+    pub(super) subjects: bool,
+    pub(super) values: bool,
+}
+
+/// What is read of the entries of a ring, but for when they were.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    None,
+    Subject,
+    Value,
+}
+
 /// A group before its regions are known.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -61,8 +78,7 @@ pub(super) struct Draft {
     pub(super) field: Option<Field>,
     pub(super) once: bool,
     pub(super) tally: bool,
-    /// entries and retention
-    pub(super) ring: Option<(usize, i64)>,
+    pub(super) ring: Option<RingDraft>,
     pub(super) grids: Vec<GridDraft>,
     /// cap, span, slack, floor
     pub(super) runnings: Vec<[f64; 4]>,
@@ -219,11 +235,12 @@ impl Loader<'_> {
     }
 
     /// Makes a group's ring reach far enough.
-    pub(super) fn ring(
+    fn ring(
         &mut self,
         spec: &FeatureSpec,
         group: GroupRef,
         window: Window,
+        column: Column,
     ) -> Result<(), Problem> {
         let entries = match &spec.entries {
             None => ENTRIES,
@@ -235,8 +252,11 @@ impl Loader<'_> {
             }
         };
         let reach = window.length_ms + window.delay_ms + self.file.grace_ms;
-        let ring = &mut self.draft(group).ring;
-        *ring = Some(ring.map_or((entries, reach), |(e, r)| (e.max(entries), r.max(reach))));
+        let ring = self.draft(group).ring.get_or_insert_default();
+        ring.entries_max = ring.entries_max.max(entries);
+        ring.retention_ms = ring.retention_ms.max(reach);
+        ring.subjects |= column == Column::Subject;
+        ring.values |= column == Column::Value;
         Ok(())
     }
 
@@ -251,7 +271,11 @@ impl Loader<'_> {
         let (length, delay) = (window.length_ms, window.delay_ms);
         let bucket_ms = match &spec.resolution {
             Some(resolution) if resolution.get_ref() == "exact" => {
-                self.ring(spec, group, window)?;
+                let column = match stat {
+                    Stat::Count => Column::None,
+                    _ => Column::Value,
+                };
+                self.ring(spec, group, window, column)?;
                 return Ok(Place::Ring);
             }
             Some(resolution) => {
@@ -332,7 +356,12 @@ impl Loader<'_> {
     }
 
     /// A window that has to be exact.
-    pub(super) fn exact(&mut self, spec: &FeatureSpec, group: GroupRef) -> Result<Window, Problem> {
+    pub(super) fn exact(
+        &mut self,
+        spec: &FeatureSpec,
+        group: GroupRef,
+        column: Column,
+    ) -> Result<Window, Problem> {
         if let Some(resolution) =
             spec.resolution.as_ref().filter(|given| given.get_ref() != "exact")
         {
@@ -344,7 +373,7 @@ impl Loader<'_> {
             return Err(self.about(spec, resolution, &message));
         }
         let window = self.window(spec)?;
-        self.ring(spec, group, window)?;
+        self.ring(spec, group, window, column)?;
         Ok(window)
     }
 

@@ -1,25 +1,29 @@
 //! Where everything that is kept stands: regions of words, told by the names of what they hold.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Loader;
-use super::draft::{Draft, GridDraft};
+use super::draft::{Draft, GridDraft, RingDraft};
 use crate::config::Place as FilePlace;
 use crate::config::{FeatureFile, Problem, Problems};
 use crate::event::Kind;
 use crate::expr::Program;
 use crate::state::account::SUBJECT_WORDS_MAX;
 use crate::state::arena::WORDS_MAX;
+use crate::state::grid::{Bucket, Grid};
 use crate::state::labels::Labels;
+use crate::state::ring::Ring;
 use crate::state::running::Running;
 use crate::state::set::{
     ALL_KINDS, Feature, FeatureSet, Group, GroupRef, KEYS, KINDS, Key, KindPlan, LABELS_MAX,
     Layout, Op, Place, Reads, SectionPlan, TotalPlan,
 };
 use crate::state::tally::Tally;
-use crate::state::window::{Bucket, Grid, Region, Ring};
+use crate::state::window::Region;
 use crate::state::{deadlines, dedupe};
 
 impl Loader<'_> {
@@ -96,10 +100,11 @@ impl Loader<'_> {
             plan.filters = filters.into_iter().map(|(_, program)| program).collect();
             let of_filters = plan.filters.iter().flat_map(|filter| filter.slots().iter().copied());
             let of_groups = plan.groups.iter().filter_map(|group| Some(group.field?.slot));
-            let mut slots: Vec<usize> = of_filters.chain(of_groups).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            plan.slots = slots;
+            let once = |slots: &mut dyn Iterator<Item = usize>| -> Vec<usize> {
+                slots.collect::<BTreeSet<usize>>().into_iter().collect()
+            };
+            plan.slots = once(&mut of_filters.chain(of_groups.clone()));
+            plan.kept = once(&mut of_groups.into_iter());
         }
         for ((name, _), layout) in KEYS.iter().zip(&mut layouts) {
             let regions = layout.ids.len();
@@ -272,13 +277,12 @@ fn group(draft: &Draft, name: &str, layout: &mut Layout) -> Group {
     });
     let runnings = runnings.collect();
     // what grows most comes last: what follows has to move
-    let ring = draft.ring.map(|(entries_max, retention_ms)| {
-        let name = format!("{name}: ring of {entries_max} over {retention_ms}");
-        Ring {
-            region: region(layout, &name, Ring::words_max(entries_max)),
-            entries_max,
-            retention_ms,
-        }
+    let ring = draft.ring.map(|ring| {
+        let RingDraft { entries_max, retention_ms, subjects, values } = ring;
+        let mut made =
+            Ring { region: Region { at: 0, of: 0 }, entries_max, retention_ms, subjects, values };
+        made.region = region(layout, &format!("{name}: {ring:?}"), made.words_max());
+        made
     });
     Group {
         id: xxh3_64(name.as_bytes()).cast_signed(),
@@ -302,7 +306,10 @@ fn reads(features: &[Feature]) -> Vec<Reads> {
             };
             features.iter().enumerate().filter(fits).map(|(i, _)| i).collect()
         };
-        let reads = Reads { key, before: of(true), after: of(false) };
+        let of_key = features.iter().filter(|feature| feature.key == key);
+        let kinds = BTreeSet::from_iter(of_key.map(|feature| feature.kind as usize));
+        let kinds = kinds.into_iter().collect();
+        let reads = Reads { key, kinds, before: of(true), after: of(false) };
         if !reads.before.is_empty() || !reads.after.is_empty() {
             all.push(reads);
         }

@@ -1,6 +1,7 @@
 //! What a declared aggregate reads, and of what type that is.
 
 use super::Loader;
+use super::draft::Column;
 use crate::config::{FeatureSpec, Problem, nearest};
 use crate::event::Kind;
 use crate::expr::Type;
@@ -172,7 +173,7 @@ impl Loader<'_> {
     fn distinct(&mut self, spec: &FeatureSpec, of: Of) -> Result<Reading, Problem> {
         let field = self.field(spec, of.kind, &[Type::Text, Type::Int])?;
         let group = self.group(spec, of.kind, of.key, of.filter, Some(field))?;
-        let window = self.exact(spec, group)?;
+        let window = self.exact(spec, group, Column::Value)?;
         Ok(Reading::new(Op::Distinct { group, window }, FeatureType::Int))
     }
 
@@ -182,7 +183,7 @@ impl Loader<'_> {
             return Err(self.about(spec, &spec.kind, message));
         }
         let group = self.group(spec, of.kind, of.key, of.filter, None)?;
-        let window = self.exact(spec, group)?;
+        let window = self.exact(spec, group, Column::Subject)?;
         self.labels[of.key.index()] = true;
         let (op, ty) = match spec.aggregate.get_ref().as_str() {
             "label_rate" => (Op::LabelRate { group, window }, FeatureType::Float),

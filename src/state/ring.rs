@@ -1,0 +1,221 @@
+//! Exact windows: the newest events, each as an entry of a few words.
+
+use super::arena::Arena;
+use super::window::{Entry, Region, Span, TURNED_MAX, Total, Wants, partition};
+
+/// The newest entries, exactly. An entry is its time, then what somebody reads of it: the subject, the
+/// value, both or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ring {
+    pub(super) region: Region,
+    /// entries kept at most; the oldest go first
+    pub(super) entries_max: usize,
+    /// how far behind the watermark an entry is kept
+    pub(super) retention_ms: i64,
+    /// whether subjects are kept
+    pub(super) subjects: bool,
+    /// whether values are kept
+    pub(super) values: bool,
+}
+
+impl Ring {
+    /// Words of one entry.
+    fn words(&self) -> usize {
+        1 + usize::from(self.subjects) + usize::from(self.values)
+    }
+
+    /// Words that its entries have at most, those included that nobody sees any more.
+    pub(super) fn words_max(&self) -> usize {
+        (self.entries_max + slack(self.entries_max) + 1) * self.words()
+    }
+
+    pub(super) fn add(&self, arena: &mut Arena, entry: Entry, watermark: i64) {
+        let Region { at, of } = self.region;
+        let oldest = watermark.saturating_sub(self.retention_ms);
+        if entry.time <= oldest {
+            return;
+        }
+        let Entry { time, subject, value } = entry;
+        let new = match (self.subjects, self.values) {
+            (true, true) => [time, subject, value],
+            (true, false) => [time, subject, 0],
+            (false, _) => [time, value, 0],
+        };
+        let new = &new[..self.words()];
+        let entries = self.all(arena);
+        // almost always the last one
+        let place = match entries.last() {
+            Some(newest) if newest > new => {
+                partition(entries.words, entries.stride, |known| known < new)
+            }
+            _ => entries.len(),
+        };
+        if entries.len() >= self.entries_max && place <= entries.len() - self.entries_max {
+            return;
+        }
+        let is_past = |i: usize| i < entries.len() && entries.time(i) <= oldest;
+        // what nobody sees any more makes way, or goes by the dozen: all that follows has to move for it
+        let makes_way = entries.len() >= self.entries_max || is_past(0);
+        let is_full = entries.len() >= self.entries_max + slack(self.entries_max);
+        let is_old = is_past(slack(entries.len()));
+        let place = place * new.len();
+        match makes_way && place <= TURNED_MAX {
+            true => arena.turn(at, of, place, new),
+            false => arena.insert(at, of, place, new),
+        }
+        if is_full || is_old {
+            self.expire(arena, watermark);
+        }
+    }
+
+    /// Whether each further entry takes an older one's place.
+    pub(super) fn is_full(&self, arena: &Arena) -> bool {
+        self.all(arena).len() >= self.entries_max
+    }
+
+    /// Takes out what nobody sees any more.
+    pub(super) fn expire(&self, arena: &mut Arena, watermark: i64) {
+        let oldest = watermark.saturating_sub(self.retention_ms);
+        let entries = self.all(arena);
+        let surplus = entries.len().saturating_sub(self.entries_max);
+        let gone = match surplus < entries.len() && entries.time(surplus) <= oldest {
+            true => partition(entries.words, entries.stride, |entry| entry[0] <= oldest),
+            false => surplus,
+        };
+        arena.remove(self.region.at, self.region.of, 0..gone * self.words());
+    }
+
+    fn all(self, arena: &Arena) -> Entries<'_> {
+        Entries { words: self.region.get(arena), stride: self.words() }
+    }
+
+    /// The entries within a span, oldest first, of those that somebody may see. What is not kept of them
+    /// is 0.
+    pub(super) fn entries(
+        self,
+        arena: &Arena,
+        span: Span,
+    ) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
+        let entries = self.all(arena).newest(self.entries_max);
+        let from = entries.up_to(span.after);
+        let to = entries.up_to(span.until).max(from);
+        let Entries { words, stride } = entries;
+        words[from * stride..to * stride].chunks_exact(stride).map(move |words| Entry {
+            time: words[0],
+            subject: if self.subjects { words[1] } else { 0 },
+            value: if self.values { words[stride - 1] } else { 0 },
+        })
+    }
+
+    /// What a window holds, as far as somebody wants to know.
+    pub(super) fn total(self, arena: &Arena, span: Span, wants: Wants) -> Total {
+        if wants == Wants::Count {
+            return Total { count: self.entries(arena, span).len() as i64, ..Total::NOTHING };
+        }
+        let entries = self.all(arena).newest(self.entries_max);
+        // backwards until the window begins: whatever is added up is met anyway
+        let Entries { words, stride } = entries;
+        let newest_first = words[..entries.up_to(span.until) * stride].rchunks_exact(stride);
+        let held = newest_first.take_while(|entry| entry[0] > span.after);
+        let values = held.map(|entry| entry[stride - 1]);
+        let mut total = Total::NOTHING;
+        match wants {
+            Wants::All => values.for_each(|value| total.add(value)),
+            _ => values.for_each(|value| {
+                total.count += 1;
+                total.sum = total.sum.wrapping_add(value);
+            }),
+        }
+        total
+    }
+}
+
+/// Entries that nobody sees any more and that may be left for a while.
+fn slack(of: usize) -> usize {
+    (of / 8).clamp(2, 32)
+}
+
+/// Entries in order of time.
+#[derive(Clone, Copy)]
+struct Entries<'a> {
+    words: &'a [i64],
+    stride: usize,
+}
+
+impl<'a> Entries<'a> {
+    fn len(self) -> usize {
+        self.words.len() / self.stride
+    }
+
+    fn time(self, i: usize) -> i64 {
+        self.words[i * self.stride]
+    }
+
+    fn last(self) -> Option<&'a [i64]> {
+        self.words.rchunks_exact(self.stride).next()
+    }
+
+    /// So many of the newest.
+    fn newest(self, count: usize) -> Entries<'a> {
+        let surplus = self.len().saturating_sub(count) * self.stride;
+        Entries { words: &self.words[surplus..], ..self }
+    }
+
+    /// How many are of `time` or before. Searches from where that time would stand if they were evenly
+    /// spaced: far fewer cache lines than halving touches.
+    fn up_to(self, time: i64) -> usize {
+        let count = self.len();
+        if count == 0 || self.time(0) > time {
+            return 0;
+        }
+        let (first, last) = (self.time(0), self.time(count - 1));
+        if last <= time {
+            return count;
+        }
+        // the first is of `time` or before, the last is not
+        let (length, passed) = (last.abs_diff(first), time.abs_diff(first));
+        let guess = (passed as f64 / length as f64 * (count - 1) as f64) as usize;
+        let guess = guess.min(count - 1);
+        let mut step = 1;
+        let (mut low, mut high) = match self.time(guess) <= time {
+            true => (guess, guess + 1),
+            false => (guess.saturating_sub(1), guess),
+        };
+        while self.time(low) > time {
+            step *= 2;
+            (low, high) = (low.saturating_sub(step), low);
+        }
+        while high < count && self.time(high) <= time {
+            step *= 2;
+            (low, high) = (high, (high + step).min(count - 1));
+        }
+        let between = &self.words[low * self.stride..high * self.stride];
+        low + partition(between, self.stride, |entry| entry[0] <= time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_guess_finds_what_halving_finds(
+            mut times in proptest::collection::vec(-50i64..200, 0..80),
+            time in -60i64..210,
+            scale in prop_oneof![Just(1i64), Just(1 << 30), Just(i64::MAX / 300)],
+            stride in 1usize..4,
+        ) {
+            times.sort_unstable();
+            let mut words = vec![i64::MIN; times.len() * stride];
+            for (entry, time) in words.chunks_exact_mut(stride).zip(&times) {
+                entry[0] = time * scale;
+            }
+            let expected = times.iter().filter(|known| **known <= time).count();
+            let entries = Entries { words: &words, stride };
+            prop_assert_eq!(entries.up_to(time * scale), expected);
+        }
+    }
+}
