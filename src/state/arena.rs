@@ -199,8 +199,10 @@ impl Arena {
             }
             _ => {
                 let spare = 2 * count + length / 5;
-                let mut room = vec![0; length + spare];
-                room[spare / 2..][..length].copy_from_slice(self.words());
+                let mut room = Vec::with_capacity(length + spare);
+                room.resize(spare / 2, 0);
+                room.extend_from_slice(self.words());
+                room.resize(length + spare, 0);
                 self.room = Some(room.into());
                 spare
             }

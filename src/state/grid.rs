@@ -1,7 +1,8 @@
 //! Windows over buckets of one length: each holds how many events fell in it, and their sums.
 
 use super::arena::Arena;
-use super::window::{Region, Span, TURNED_MAX, Total, partition, square};
+use super::items::Items;
+use super::window::{Region, Span, TURNED_MAX, Total, square};
 
 /// Bits of a bucket's first word that count; the number of the bucket stands above them.
 const COUNT_BITS: u32 = 28;
@@ -81,14 +82,16 @@ impl Grid {
         let Region { at, of } = self.region;
         let stride = self.words();
         let words = self.region.get(arena);
-        // almost always the last one
-        let place = match words.len().checked_sub(stride) {
-            Some(last) if words[last] >> COUNT_BITS == number => last / stride,
-            _ => partition(words, stride, |words| words[0] >> COUNT_BITS < number),
+        let buckets = Items::new(words, stride);
+        // almost always the last one, or a new one behind it
+        let mut place = match buckets.last().map(|last| last[0] >> COUNT_BITS) {
+            Some(last) if last == number => words.len() - stride,
+            Some(last) if last > number => {
+                buckets.partition(|bucket| bucket[0] >> COUNT_BITS < number) * stride
+            }
+            _ => words.len(),
         };
-        let known = words.get(place * stride).is_some_and(|word| word >> COUNT_BITS == number);
-        let mut place = place * stride;
-        if !known {
+        if words.get(place).is_none_or(|word| word >> COUNT_BITS != number) {
             // as with the entries of a ring
             let is_past =
                 |i: usize| words.get(i * stride).is_some_and(|word| word >> COUNT_BITS <= oldest);
@@ -137,11 +140,11 @@ impl Grid {
 
     pub(super) fn expire(&self, arena: &mut Arena, watermark: i64) {
         let oldest = self.number(watermark.saturating_sub(self.retention_ms));
-        let stride = self.words();
         let words = self.region.get(arena);
         if words.first().is_some_and(|word| word >> COUNT_BITS <= oldest) {
-            let gone = partition(words, stride, |words| words[0] >> COUNT_BITS <= oldest);
-            arena.remove(self.region.at, self.region.of, 0..gone * stride);
+            let buckets = Items::new(words, self.words());
+            let gone = buckets.partition(|bucket| bucket[0] >> COUNT_BITS <= oldest);
+            arena.remove(self.region.at, self.region.of, 0..gone * self.words());
         }
     }
 
@@ -150,49 +153,37 @@ impl Grid {
         self.number(span.after) < self.number(time)
     }
 
-    pub(super) fn total(self, arena: &Arena, span: Span) -> Total {
+    pub(super) fn total(&self, arena: &Arena, span: Span) -> Total {
         let (after, until) = (self.number(span.after), self.number(span.until));
-        let stride = self.words();
-        let words = self.region.get(arena);
-        let from = match words.first() {
-            Some(first) if first >> COUNT_BITS > after => 0,
-            _ => partition(words, stride, |words| words[0] >> COUNT_BITS <= after),
-        };
-        let to = match words.len().checked_sub(stride) {
-            Some(last) if words[last] >> COUNT_BITS <= until => words.len() / stride,
-            _ => partition(words, stride, |words| words[0] >> COUNT_BITS <= until),
-        };
-        let words = &words[from * stride..to.max(from) * stride];
+        let number = |bucket: &[i64]| bucket[0] >> COUNT_BITS;
+        let buckets = Items::new(self.region.get(arena), self.words());
         let mut total = Total::NOTHING;
-        // nearly all grids are one of these two
-        if stride == 1 {
-            total.count = words.iter().map(|word| word & COUNT_MAX).sum();
-            return total;
-        }
-        if stride == 2 {
-            for [count, sum] in words.as_chunks::<2>().0 {
-                total.count += count & COUNT_MAX;
-                total.sum = total.sum.wrapping_add(*sum);
+        // backwards until the window begins: whatever is added up is met anyway
+        for bucket in buckets.backwards().skip_while(|bucket| number(bucket) > until) {
+            if number(bucket) <= after {
+                break;
             }
-            return total;
-        }
-        for bucket in words.chunks_exact(stride) {
             total.count += bucket[0] & COUNT_MAX;
-            let mut at = 1;
-            if self.sums {
-                total.sum = total.sum.wrapping_add(bucket[at]);
-                at += 1;
-            }
-            if self.squares {
-                total.squares = total.squares.wrapping_add(join(bucket[at], bucket[at + 1]));
-                at += 2;
-            }
-            if self.extremes {
-                total.min = total.min.min(bucket[at]);
-                total.max = total.max.max(bucket[at + 1]);
-            }
+            self.add_up(bucket, &mut total);
         }
         total
+    }
+
+    #[inline]
+    fn add_up(&self, bucket: &[i64], total: &mut Total) {
+        let mut at = 1;
+        if self.sums {
+            total.sum = total.sum.wrapping_add(bucket[at]);
+            at += 1;
+        }
+        if self.squares {
+            total.squares = total.squares.wrapping_add(join(bucket[at], bucket[at + 1]));
+            at += 2;
+        }
+        if self.extremes {
+            total.min = total.min.min(bucket[at]);
+            total.max = total.max.max(bucket[at + 1]);
+        }
     }
 }
 

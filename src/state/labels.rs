@@ -1,7 +1,8 @@
 //! What became known of payments: verdicts by the payment's id, joined when something is read.
 
 use super::arena::Arena;
-use super::window::{Region, partition};
+use super::items::Items;
+use super::window::Region;
 use crate::event::Verdict;
 
 const WORDS: usize = 3;
@@ -19,7 +20,7 @@ impl Labels {
     pub(super) fn add(self, arena: &mut Arena, subject: i64, time: i64, verdict: Verdict) {
         let Region { at, of } = self.region;
         let words = self.region.get(arena);
-        let place = partition(words, WORDS, |words| words[0] < subject) * WORDS;
+        let place = Items::new(words, WORDS).partition(|label| label[0] < subject) * WORDS;
         let (time, verdict) = (time, verdict as i64);
         if words.get(place) == Some(&subject) {
             let known = &mut arena.get_mut(at, of)[place + 1..place + WORDS];
@@ -47,7 +48,7 @@ impl Labels {
         at: i64,
     ) -> Option<(i64, i64)> {
         let words = self.region.get(arena);
-        let place = partition(words, WORDS, |words| words[0] < subject) * WORDS;
+        let place = Items::new(words, WORDS).partition(|label| label[0] < subject) * WORDS;
         let found = words.get(place..place + WORDS)?;
         (found[0] == subject && found[1] > oldest && found[1] <= at).then(|| (found[1], found[2]))
     }

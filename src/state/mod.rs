@@ -21,6 +21,7 @@ mod declare;
 mod dedupe;
 mod facts;
 mod grid;
+mod items;
 mod labels;
 mod profiles;
 mod read;

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::labels::Labels;
 use super::profiles::Profiles;
 use super::set::{
-    Feature, FeatureSet, FeatureType, Field, Group, GroupRef, KINDS, Key, Op, Place, Reads,
+    Feature, FeatureSet, FeatureType, Field, GroupRef, KINDS, Kept, Key, Op, Phase, Reads,
     SectionPlan, Stat, TotalPlan, Window,
 };
 use super::window::{Entry, Region, Span, Total};
@@ -20,11 +20,9 @@ use crate::event::{Slot, Verdict};
 #[derive(Debug, Default)]
 pub struct Features {
     values: Vec<Slot<'static>>,
-    /// how often was read
-    round: u64,
-    /// by number of the plan, and in which round it was taken
-    totals: Vec<(u64, Total)>,
-    /// bit i: the event, applied after the last round, counts in group i of its kind
+    /// by number of the plan
+    totals: Vec<Total>,
+    /// after the event that was read before was applied; bit i: it counts in group i of its kind
     counted: Option<u64>,
     texts: Vec<i64>,
 }
@@ -82,6 +80,7 @@ impl Features {
         self.counted = None;
         self.values.clear();
         self.values.resize(moment.set.features.len(), Slot::Null);
+        self.totals.resize(moment.set.totals.len(), Total::NOTHING);
         self.read(moment, account, |reads| &reads.before);
     }
 
@@ -96,19 +95,19 @@ impl Features {
         self.counted = None;
     }
 
-    fn read(
-        &mut self,
-        moment: Moment<'_>,
-        account: &Arena,
-        wanted: impl Fn(&Reads) -> &Vec<usize>,
-    ) {
+    fn read(&mut self, moment: Moment<'_>, account: &Arena, phase: impl Fn(&Reads) -> &Phase) {
         let Moment { set, profiles, facts, known } = moment;
-        self.round += 1;
-        self.totals.resize(set.totals.len(), (0, Total::NOTHING));
-        for reads in set.reads.iter().filter(|reads| !wanted(reads).is_empty()) {
+        for reads in &set.reads {
+            let Phase { totals, features } = phase(reads);
+            if features.is_empty() {
+                continue;
+            }
             let mut each = |arena: &Arena, known: Known<'_>| {
                 let view = View::of(set, arena, reads, facts, known.watermarks);
-                for i in wanted(reads) {
+                for number in totals {
+                    self.totals[*number] = self.total(&view, reads, *number);
+                }
+                for i in features {
                     let feature = &set.features[*i];
                     if !known.covers(feature, facts.time) {
                         continue;
@@ -129,36 +128,39 @@ impl Features {
     }
 
     /// What a feature is, `None` without history.
+    #[inline]
     fn value(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
         if view.is_idle[feature.kind as usize] {
             return None;
         }
         match feature.op {
-            Op::Total { total, stat } => of_total(&self.total(view, total), stat, feature.scale),
+            Op::Total { total, stat } => of_total(&self.totals[total], stat, feature.scale),
+            _ => self.other(view, feature),
+        }
+    }
+
+    fn other(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
+        match feature.op {
+            Op::Total { total, stat } => of_total(&self.totals[total], stat, feature.scale),
             Op::Share { part, whole, of_sums } => {
-                let (part, whole) = (self.total(view, part), self.total(view, whole));
+                let (part, whole) = (&self.totals[part], &self.totals[whole]);
                 let (part, whole) = match of_sums {
                     true => (part.sum, whole.sum),
                     false => (part.count, whole.count),
                 };
                 (whole != 0).then(|| Value::Float(part as f64 / whole as f64))
             }
-            Op::Ratio { total, group } => {
-                let value = view.current(group)?;
-                let Value::Float(mean) =
-                    of_total(&self.total(view, total), Stat::Mean, feature.scale)?
-                else {
-                    return None;
-                };
+            Op::Ratio { total } => {
+                let value = view.current(&view.set.totals[total])?;
+                let mean = of_total(&self.totals[total], Stat::Mean, feature.scale)?;
+                let Value::Float(mean) = mean else { return None };
                 (mean != 0.0).then(|| Value::Float(value as f64 / feature.scale / mean))
             }
-            Op::ZScore { total, group } => {
-                let value = view.current(group)? as f64 / feature.scale;
-                let total = self.total(view, total);
-                let Some(Value::Float(deviation)) = of_total(&total, Stat::StdDev, feature.scale)
-                else {
-                    return None;
-                };
+            Op::ZScore { total } => {
+                let value = view.current(&view.set.totals[total])? as f64 / feature.scale;
+                let total = &self.totals[total];
+                let deviation = of_total(total, Stat::StdDev, feature.scale)?;
+                let Value::Float(deviation) = deviation else { return None };
                 let mean = total.sum as f64 / total.count as f64 / feature.scale;
                 (deviation > 0.0).then(|| Value::Float((value - mean) / deviation))
             }
@@ -218,20 +220,17 @@ impl Features {
         }
     }
 
-    fn total(&mut self, view: &View<'_>, number: usize) -> Total {
-        let (round, known) = self.totals[number];
-        if round == self.round {
-            return known;
-        }
-        let plan = view.set.totals[number];
+    fn total(&self, view: &View<'_>, reads: &Reads, number: usize) -> Total {
+        let plan = &view.set.totals[number];
         let next = match self.counted {
-            Some(counted) if round + 1 == self.round => view.next(plan, known, counted),
+            Some(counted) if reads.before.totals.contains(&number) => {
+                view.next(plan, &self.totals[number], counted)
+            }
             _ => None,
         };
-        let total = next.unwrap_or_else(|| view.total(plan));
-        debug_assert_eq!(total.seen(plan.wants), view.total(plan).seen(plan.wants));
-        self.totals[number] = (self.round, total);
-        total
+        let Some(next) = next else { return view.total(plan) };
+        debug_assert_eq!(next.seen(plan.wants), view.total(plan).seen(plan.wants));
+        next
     }
 }
 
@@ -260,47 +259,32 @@ impl<'a> View<'a> {
         View { set, arena, key, facts, watermarks, is_idle }
     }
 
-    fn total(&self, plan: TotalPlan) -> Total {
-        let TotalPlan { group, place, window, wants } = plan;
-        let Group { ring, grids, .. } = self.set.group(group);
-        match (place, ring) {
-            (Place::Grid(grid), _) => {
-                let grid = grids[grid];
-                grid.total(self.arena, self.span(group, window, grid.retention_ms))
-            }
-            (Place::Ring, Some(ring)) => {
-                ring.total(self.arena, self.span(group, window, ring.retention_ms), wants)
-            }
-            (Place::Ring, None) => Total::NOTHING,
+    fn total(&self, plan: &TotalPlan) -> Total {
+        let span = self.span(plan.group, plan.window, plan.kept.retention_ms());
+        match &plan.kept {
+            Kept::Grid(grid) => grid.total(self.arena, span),
+            Kept::Ring(ring) => ring.total(self.arena, span, plan.wants),
         }
     }
 
     /// What became of a total by the event alone, `None` where that takes to look again. `counted`: the
     /// groups that it counts in.
-    fn next(&self, plan: TotalPlan, known: Total, counted: u64) -> Option<Total> {
-        let TotalPlan { group: reference, place, window, .. } = plan;
+    fn next(&self, plan: &TotalPlan, known: &Total, counted: u64) -> Option<Total> {
+        let TotalPlan { group, field, ref kept, window, .. } = *plan;
         if self.key != Key::Account {
             // others may have met it meanwhile
             return None;
         }
-        if reference.kind != self.facts.kind as usize || counted >> reference.group & 1 == 0 {
-            return Some(known);
+        if group.kind != self.facts.kind as usize || counted >> group.group & 1 == 0 {
+            return Some(*known);
         }
-        let group = self.set.group(reference);
+        let span = self.span(group, window, kept.retention_ms());
         let is_within = window.delay_ms == 0
-            && match (place, group.ring) {
-                (Place::Grid(grid), _) => {
-                    let grid = group.grids[grid];
-                    let span = self.span(reference, window, grid.retention_ms);
-                    grid.begins_before(span, self.facts.time)
-                }
-                (Place::Ring, Some(ring)) => {
-                    let span = self.span(reference, window, ring.retention_ms);
-                    span.after < self.facts.time && !ring.is_full(self.arena)
-                }
-                (Place::Ring, None) => false,
+            && match kept {
+                Kept::Grid(grid) => grid.begins_before(span, self.facts.time),
+                Kept::Ring(ring) => span.after < self.facts.time && !ring.is_full(self.arena),
             };
-        is_within.then(|| known.with(self.facts.value(group.field)))
+        is_within.then(|| known.with(self.facts.value(field)))
     }
 
     /// What a window covers at the event, as far as anything is kept.
@@ -358,11 +342,12 @@ impl<'a> View<'a> {
         (0..within_ms).contains(&ago).then_some(last)
     }
 
-    /// The event's own value, where it is one of the group.
-    fn current(&self, group: GroupRef) -> Option<i64> {
+    /// The event's own value, where it is one of those that are added up.
+    fn current(&self, total: &TotalPlan) -> Option<i64> {
+        let TotalPlan { group, field, .. } = *total;
         let is_one =
             self.facts.kind as usize == group.kind && self.facts.matched >> group.group & 1 == 1;
-        is_one.then(|| self.facts.value(self.set.group(group).field))
+        is_one.then(|| self.facts.value(field))
     }
 }
 

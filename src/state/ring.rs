@@ -1,7 +1,8 @@
 //! Exact windows: the newest events, each as an entry of a few words.
 
 use super::arena::Arena;
-use super::window::{Entry, Region, Span, TURNED_MAX, Total, Wants, partition};
+use super::items::Items;
+use super::window::{Entry, Region, Span, TURNED_MAX, Total, Wants};
 
 /// The newest entries, exactly. An entry is its time, then what somebody reads of it: the subject, the
 /// value, both or neither.
@@ -45,15 +46,13 @@ impl Ring {
         let entries = self.all(arena);
         // almost always the last one
         let place = match entries.last() {
-            Some(newest) if newest > new => {
-                partition(entries.words, entries.stride, |known| known < new)
-            }
+            Some(newest) if newest > new => entries.partition(|known| known < new),
             _ => entries.len(),
         };
         if entries.len() >= self.entries_max && place <= entries.len() - self.entries_max {
             return;
         }
-        let is_past = |i: usize| i < entries.len() && entries.time(i) <= oldest;
+        let is_past = |i: usize| i < entries.len() && entries.first_of(i) <= oldest;
         // what nobody sees any more makes way, or goes by the dozen: all that follows has to move for it
         let makes_way = entries.len() >= self.entries_max || is_past(0);
         let is_full = entries.len() >= self.entries_max + slack(self.entries_max);
@@ -78,15 +77,24 @@ impl Ring {
         let oldest = watermark.saturating_sub(self.retention_ms);
         let entries = self.all(arena);
         let surplus = entries.len().saturating_sub(self.entries_max);
-        let gone = match surplus < entries.len() && entries.time(surplus) <= oldest {
-            true => partition(entries.words, entries.stride, |entry| entry[0] <= oldest),
+        let gone = match surplus < entries.len() && entries.first_of(surplus) <= oldest {
+            true => entries.partition(|entry| entry[0] <= oldest),
             false => surplus,
         };
         arena.remove(self.region.at, self.region.of, 0..gone * self.words());
     }
 
-    fn all(self, arena: &Arena) -> Entries<'_> {
-        Entries { words: self.region.get(arena), stride: self.words() }
+    fn all<'a>(&self, arena: &'a Arena) -> Items<'a> {
+        Items::new(self.region.get(arena), self.words())
+    }
+
+    /// Those that somebody may see.
+    fn seen<'a>(&self, arena: &'a Arena) -> Items<'a> {
+        let all = self.all(arena);
+        match all.len().checked_sub(self.entries_max) {
+            None | Some(0) => all,
+            Some(surplus) => all.of(surplus..all.len()),
+        }
     }
 
     /// The entries within a span, oldest first, of those that somebody may see. What is not kept of them
@@ -96,28 +104,29 @@ impl Ring {
         arena: &Arena,
         span: Span,
     ) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
-        let entries = self.all(arena).newest(self.entries_max);
-        let from = entries.up_to(span.after);
-        let to = entries.up_to(span.until).max(from);
-        let Entries { words, stride } = entries;
-        words[from * stride..to * stride].chunks_exact(stride).map(move |words| Entry {
-            time: words[0],
-            subject: if self.subjects { words[1] } else { 0 },
-            value: if self.values { words[stride - 1] } else { 0 },
+        let entries = self.seen(arena);
+        let from = up_to(entries, span.after);
+        let to = up_to(entries, span.until).max(from);
+        (from..to).map(move |i| {
+            let entry = entries.get(i);
+            Entry {
+                time: entry[0],
+                subject: if self.subjects { entry[1] } else { 0 },
+                value: if self.values { entry[entry.len() - 1] } else { 0 },
+            }
         })
     }
 
     /// What a window holds, as far as somebody wants to know.
-    pub(super) fn total(self, arena: &Arena, span: Span, wants: Wants) -> Total {
+    pub(super) fn total(&self, arena: &Arena, span: Span, wants: Wants) -> Total {
         if wants == Wants::Count {
             return Total { count: self.entries(arena, span).len() as i64, ..Total::NOTHING };
         }
-        let entries = self.all(arena).newest(self.entries_max);
+        let entries = self.seen(arena);
         // backwards until the window begins: whatever is added up is met anyway
-        let Entries { words, stride } = entries;
-        let newest_first = words[..entries.up_to(span.until) * stride].rchunks_exact(stride);
+        let newest_first = entries.of(0..up_to(entries, span.until)).backwards();
         let held = newest_first.take_while(|entry| entry[0] > span.after);
-        let values = held.map(|entry| entry[stride - 1]);
+        let values = held.map(|entry| entry[entry.len() - 1]);
         let mut total = Total::NOTHING;
         match wants {
             Wants::All => values.for_each(|value| total.add(value)),
@@ -135,63 +144,39 @@ fn slack(of: usize) -> usize {
     (of / 8).clamp(2, 32)
 }
 
-/// Entries in order of time.
-#[derive(Clone, Copy)]
-struct Entries<'a> {
-    words: &'a [i64],
-    stride: usize,
-}
+/// Entries among which a time is looked for first.
+const NEAR: usize = 4;
 
-impl<'a> Entries<'a> {
-    fn len(self) -> usize {
-        self.words.len() / self.stride
+/// How many entries are of `time` or before. Looks at the newest, then from where that time would stand if
+/// they were evenly spaced: far fewer cache lines than halving touches.
+fn up_to(entries: Items<'_>, time: i64) -> usize {
+    let mut newest_first = entries.backwards().take(NEAR);
+    if let Some(later) = newest_first.position(|entry| entry[0] <= time) {
+        return entries.len() - later;
     }
-
-    fn time(self, i: usize) -> i64 {
-        self.words[i * self.stride]
+    let count = entries.len();
+    if count <= NEAR || entries.first_of(0) > time {
+        return 0;
     }
-
-    fn last(self) -> Option<&'a [i64]> {
-        self.words.rchunks_exact(self.stride).next()
+    let (first, last) = (entries.first_of(0), entries.first_of(count - 1));
+    // the first is of `time` or before, the last is not
+    let (length, passed) = (last.abs_diff(first), time.abs_diff(first));
+    let guess = (passed as f64 / length as f64 * (count - 1) as f64) as usize;
+    let guess = guess.min(count - 1);
+    let mut step = 1;
+    let (mut low, mut high) = match entries.first_of(guess) <= time {
+        true => (guess, guess + 1),
+        false => (guess.saturating_sub(1), guess),
+    };
+    while entries.first_of(low) > time {
+        step *= 2;
+        (low, high) = (low.saturating_sub(step), low);
     }
-
-    /// So many of the newest.
-    fn newest(self, count: usize) -> Entries<'a> {
-        let surplus = self.len().saturating_sub(count) * self.stride;
-        Entries { words: &self.words[surplus..], ..self }
+    while high < count && entries.first_of(high) <= time {
+        step *= 2;
+        (low, high) = (high, (high + step).min(count - 1));
     }
-
-    /// How many are of `time` or before. Searches from where that time would stand if they were evenly
-    /// spaced: far fewer cache lines than halving touches.
-    fn up_to(self, time: i64) -> usize {
-        let count = self.len();
-        if count == 0 || self.time(0) > time {
-            return 0;
-        }
-        let (first, last) = (self.time(0), self.time(count - 1));
-        if last <= time {
-            return count;
-        }
-        // the first is of `time` or before, the last is not
-        let (length, passed) = (last.abs_diff(first), time.abs_diff(first));
-        let guess = (passed as f64 / length as f64 * (count - 1) as f64) as usize;
-        let guess = guess.min(count - 1);
-        let mut step = 1;
-        let (mut low, mut high) = match self.time(guess) <= time {
-            true => (guess, guess + 1),
-            false => (guess.saturating_sub(1), guess),
-        };
-        while self.time(low) > time {
-            step *= 2;
-            (low, high) = (low.saturating_sub(step), low);
-        }
-        while high < count && self.time(high) <= time {
-            step *= 2;
-            (low, high) = (high, (high + step).min(count - 1));
-        }
-        let between = &self.words[low * self.stride..high * self.stride];
-        low + partition(between, self.stride, |entry| entry[0] <= time)
-    }
+    low + entries.of(low..high).partition(|entry| entry[0] <= time)
 }
 
 #[cfg(test)]
@@ -214,8 +199,8 @@ mod tests {
                 entry[0] = time * scale;
             }
             let expected = times.iter().filter(|known| **known <= time).count();
-            let entries = Entries { words: &words, stride };
-            prop_assert_eq!(entries.up_to(time * scale), expected);
+            let entries = Items::new(&words, stride);
+            prop_assert_eq!(up_to(entries, time * scale), expected);
         }
     }
 }

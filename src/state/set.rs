@@ -139,11 +139,28 @@ impl Layout {
     }
 }
 
-/// Where a total is taken from.
+/// What a total is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Ring,
-    Grid(usize),
+pub(super) enum Kept {
+    Ring(Ring),
+    Grid(Grid),
+}
+
+impl Kept {
+    pub(super) fn region(&self) -> Region {
+        match self {
+            Kept::Ring(ring) => ring.region,
+            Kept::Grid(grid) => grid.region,
+        }
+    }
+
+    /// How far behind the watermark anything is kept.
+    pub(super) fn retention_ms(&self) -> i64 {
+        match self {
+            Kept::Ring(ring) => ring.retention_ms,
+            Kept::Grid(grid) => grid.retention_ms,
+        }
+    }
 }
 
 /// A group.
@@ -164,7 +181,9 @@ pub(super) struct Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TotalPlan {
     pub(super) group: GroupRef,
-    pub(super) place: Place,
+    /// of that group
+    pub(super) field: Option<Field>,
+    pub(super) kept: Kept,
     pub(super) window: Window,
     /// the most that any feature reads of it
     pub(super) wants: Wants,
@@ -196,11 +215,9 @@ pub(super) enum Op {
     /// the value of the event itself against what was before
     Ratio {
         total: usize,
-        group: GroupRef,
     },
     ZScore {
         total: usize,
-        group: GroupRef,
     },
     Distinct {
         group: GroupRef,
@@ -255,6 +272,18 @@ impl Stat {
 }
 
 impl Op {
+    /// The totals that it is made of.
+    pub(super) fn totals(self) -> impl Iterator<Item = usize> {
+        let (one, other) = match self {
+            Op::Total { total, .. } | Op::Ratio { total } | Op::ZScore { total } => {
+                (Some(total), None)
+            }
+            Op::Share { part, whole, .. } => (Some(part), Some(whole)),
+            _ => (None, None),
+        };
+        one.into_iter().chain(other)
+    }
+
     /// Whether it is read before the event itself is taken up.
     pub(super) fn is_before(self) -> bool {
         matches!(
@@ -332,10 +361,17 @@ pub(super) struct Reads {
     pub(super) key: Key,
     /// of events that these features are made of
     pub(super) kinds: Vec<usize>,
-    /// features read before the event is taken up
-    pub(super) before: Vec<usize>,
+    /// before the event is taken up
+    pub(super) before: Phase,
     /// and after
-    pub(super) after: Vec<usize>,
+    pub(super) after: Phase,
+}
+
+/// What is read at one time: totals, then what is made of them.
+#[derive(Debug, Default)]
+pub(super) struct Phase {
+    pub(super) totals: Vec<usize>,
+    pub(super) features: Vec<usize>,
 }
 
 impl FeatureSet {

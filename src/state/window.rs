@@ -89,16 +89,3 @@ pub(super) struct Span {
 /// Words that are moved within a region for its oldest item to make way for a new one; where it would be
 /// more, those that nobody sees any more go by the dozen.
 pub(super) const TURNED_MAX: usize = 256;
-
-/// Number of leading items of `stride` words each that are `before`, which holds for them alone.
-pub(super) fn partition(words: &[i64], stride: usize, before: impl Fn(&[i64]) -> bool) -> usize {
-    let (mut low, mut high) = (0, words.len() / stride);
-    while low < high {
-        let middle = (low + high) / 2;
-        match before(&words[middle * stride..(middle + 1) * stride]) {
-            true => low = middle + 1,
-            false => high = middle,
-        }
-    }
-    low
-}

@@ -6,7 +6,8 @@ use super::Loader;
 use crate::config::{FeatureSpec, Problem, duration_ms, limits, nearest};
 use crate::event::Kind;
 use crate::expr::{Program, Type, Vocabulary, fields};
-use crate::state::set::{Field, GROUPS_MAX, GroupRef, Key, Place, Stat, TotalPlan, Window};
+use crate::state::set::{Field, GROUPS_MAX, GroupRef, Key, Stat, Window};
+use crate::state::window::Wants;
 
 /// Events that an exact window keeps where its declaration does not say.
 const ENTRIES: usize = 256;
@@ -67,6 +68,23 @@ pub(super) enum Column {
     None,
     Subject,
     Value,
+}
+
+/// Where a total is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Ring,
+    Grid(usize),
+}
+
+/// A total before its regions are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TotalDraft {
+    pub(super) group: GroupRef,
+    pub(super) place: Place,
+    pub(super) window: Window,
+    /// the most that any feature reads of it
+    pub(super) wants: Wants,
 }
 
 /// A group before its regions are known.
@@ -346,9 +364,9 @@ impl Loader<'_> {
         let place = self.place(spec, group, window, stat)?;
         let wants = stat.wants();
         let same =
-            |total: &TotalPlan| (total.group, total.place, total.window) == (group, place, window);
+            |total: &TotalDraft| (total.group, total.place, total.window) == (group, place, window);
         let known = self.totals.iter().position(same).unwrap_or_else(|| {
-            self.totals.push(TotalPlan { group, place, window, wants });
+            self.totals.push(TotalDraft { group, place, window, wants });
             self.totals.len() - 1
         });
         self.totals[known].wants = self.totals[known].wants.max(wants);

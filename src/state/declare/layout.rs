@@ -7,7 +7,7 @@ use toml::Spanned;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Loader;
-use super::draft::{Draft, GridDraft, RingDraft};
+use super::draft::{Draft, GridDraft, Place, RingDraft, TotalDraft};
 use crate::config::Place as FilePlace;
 use crate::config::{FeatureFile, Problem, Problems};
 use crate::event::Kind;
@@ -19,8 +19,8 @@ use crate::state::labels::Labels;
 use crate::state::ring::Ring;
 use crate::state::running::Running;
 use crate::state::set::{
-    ALL_KINDS, Feature, FeatureSet, Group, GroupRef, KEYS, KINDS, Key, KindPlan, LABELS_MAX,
-    Layout, Op, Place, Reads, SectionPlan, TotalPlan,
+    ALL_KINDS, Feature, FeatureSet, Group, GroupRef, KEYS, KINDS, Kept, Key, KindPlan, LABELS_MAX,
+    Layout, Op, Phase, Reads, SectionPlan, TotalPlan,
 };
 use crate::state::tally::Tally;
 use crate::state::window::Region;
@@ -131,19 +131,20 @@ impl Loader<'_> {
             layouts,
             entity_labels,
             entity_newest,
-            totals: self.totals,
+            totals: Vec::new(),
             by_id,
             dedupe_ids,
             retention_ms: self.file.retention_ms,
             grace_ms: self.file.grace_ms,
         };
-        Ok(set.settled())
+        Ok(set.settled(&self.totals))
     }
 }
 
 impl FeatureSet {
-    /// Tells every region of how many it is one, which is known at the end only.
-    fn settled(mut self) -> FeatureSet {
+    /// Tells every region of how many it is one, which is known at the end only, and totals and features
+    /// of theirs.
+    fn settled(mut self, totals: &[TotalDraft]) -> FeatureSet {
         let counts: Vec<usize> = self.layouts.iter().map(|layout| layout.ids.len()).collect();
         let account = counts[Key::Account.index()];
         for section in &mut self.sections {
@@ -172,6 +173,18 @@ impl FeatureSet {
                 .chain(group.runnings.iter_mut().map(|running| &mut running.region));
             regions.for_each(|region| region.of = of);
         }
+        let plan = |total: &TotalDraft| {
+            let TotalDraft { group, place, window, wants } = *total;
+            let Group { field, ring, ref grids, .. } = *self.group(group);
+            let kept = match place {
+                Place::Ring => Kept::Ring(ring?),
+                Place::Grid(grid) => Kept::Grid(*grids.get(grid)?),
+            };
+            Some(TotalPlan { group, field, kept, window, wants })
+        };
+        // what a total is taken from was made with it
+        self.totals = totals.iter().filter_map(plan).collect();
+        debug_assert_eq!(self.totals.len(), totals.len());
         for i in 0..self.features.len() {
             let Feature { op, key, .. } = self.features[i];
             (self.features[i].regions, self.features[i].reach_ms) = self.reach(op, key);
@@ -184,12 +197,8 @@ impl FeatureSet {
         let ring = |group: GroupRef| self.group(group).ring.map(|ring| ring.region);
         let of_tally = |group: GroupRef| self.group(group).tally.map(|tally| tally.region);
         let of_total = |total: usize| {
-            let TotalPlan { group, place, window, .. } = self.totals[total];
-            let region = match place {
-                Place::Ring => ring(group),
-                Place::Grid(grid) => Some(self.group(group).grids[grid].region),
-            };
-            (region, window.length_ms + window.delay_ms)
+            let TotalPlan { kept, window, .. } = &self.totals[total];
+            (Some(kept.region()), window.length_ms + window.delay_ms)
         };
         let labels = || -> Vec<Region> {
             let of_sections = self.sections.iter().filter_map(|section| section.labels);
@@ -199,7 +208,7 @@ impl FeatureSet {
             }
         };
         let (regions, reach_ms): (Vec<Option<Region>>, i64) = match op {
-            Op::Total { total, .. } | Op::Ratio { total, .. } | Op::ZScore { total, .. } => {
+            Op::Total { total, .. } | Op::Ratio { total } | Op::ZScore { total } => {
                 let (region, reach) = of_total(total);
                 (vec![region], reach)
             }
@@ -300,17 +309,23 @@ fn group(draft: &Draft, name: &str, layout: &mut Layout) -> Group {
 fn reads(features: &[Feature]) -> Vec<Reads> {
     let mut all = Vec::new();
     for (_, key) in KEYS {
-        let of = |before: bool| -> Vec<usize> {
+        let of = |before: bool| {
             let fits = |(_, feature): &(usize, &Feature)| {
                 feature.key == key && feature.op.is_before() == before
             };
-            features.iter().enumerate().filter(fits).map(|(i, _)| i).collect()
+            let fitting = features.iter().enumerate().filter(fits);
+            let totals: BTreeSet<usize> =
+                fitting.clone().flat_map(|(_, feature)| feature.op.totals()).collect();
+            Phase {
+                totals: totals.into_iter().collect(),
+                features: fitting.map(|(i, _)| i).collect(),
+            }
         };
         let of_key = features.iter().filter(|feature| feature.key == key);
         let kinds = BTreeSet::from_iter(of_key.map(|feature| feature.kind as usize));
         let kinds = kinds.into_iter().collect();
         let reads = Reads { key, kinds, before: of(true), after: of(false) };
-        if !reads.before.is_empty() || !reads.after.is_empty() {
+        if features.iter().any(|feature| feature.key == key) {
             all.push(reads);
         }
     }

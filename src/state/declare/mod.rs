@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use toml::Spanned;
 
-use self::draft::Draft;
-use super::set::{Feature, FeatureSet, KEYS, KINDS, Key, TotalPlan};
+use self::draft::{Draft, TotalDraft};
+use super::set::{Feature, FeatureSet, KEYS, KINDS, Key};
 use crate::config::Place as FilePlace;
 use crate::config::{FeatureFile, FeatureSpec, Problem, Problems, limits};
 use crate::event::Kind;
@@ -23,7 +23,7 @@ struct Loader<'a> {
     file: &'a FeatureFile,
     filters: [Vec<(String, Program)>; KINDS],
     drafts: [Vec<Draft>; KINDS],
-    totals: Vec<TotalPlan>,
+    totals: Vec<TotalDraft>,
     labels: [bool; KEYS.len()],
 }
 

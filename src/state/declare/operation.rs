@@ -134,8 +134,8 @@ impl Loader<'_> {
         };
         let total = self.total(spec, group, stat)?;
         let op = match aggregate {
-            "ratio" => Op::Ratio { total, group },
-            "zscore" => Op::ZScore { total, group },
+            "ratio" => Op::Ratio { total },
+            "zscore" => Op::ZScore { total },
             _ => Op::Total { total, stat },
         };
         let ty = match stat {
