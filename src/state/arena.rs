@@ -86,7 +86,7 @@ impl Arena {
     }
 
     /// All of it, directory first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn words(&self) -> &[i64] {
         match &self.room {
             Some(room) => &room[self.used()],
@@ -110,7 +110,7 @@ impl Arena {
     }
 
     /// A region's words.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, region: usize, regions: usize) -> &[i64] {
         match self.words() {
             [] => &[],
@@ -262,14 +262,14 @@ impl Arena {
 }
 
 /// Where a region ends, counted from the end of the directory.
-#[inline]
+#[inline(always)]
 fn end(words: &[i64], region: usize) -> usize {
     let lanes = words[region / ENDS].cast_unsigned();
     ((lanes >> ((region % ENDS) * 16)) & 0xffff) as usize
 }
 
 /// Where a region stands among all words.
-#[inline]
+#[inline(always)]
 fn range(words: &[i64], region: usize, regions: usize) -> Range<usize> {
     let start = match region {
         0 => 0,

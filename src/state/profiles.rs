@@ -24,7 +24,7 @@ const PART_BITS: u32 = 10;
 /// Where not even that is known which was committed before the start.
 const NOT_HEARD: i64 = i64::MIN;
 /// Bytes past which a range of parts is captured in two pieces.
-const BYTES_MAX: usize = 3 << 17;
+const BYTES_MAX: usize = 3 << 16;
 
 /// A part of the table, behind a lock of its own.
 #[derive(Debug, Default)]

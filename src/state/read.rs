@@ -128,7 +128,7 @@ impl Features {
     }
 
     /// What a feature is, `None` without history.
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, view: &View<'_>, feature: &Feature) -> Option<Value> {
         if view.is_idle[feature.kind as usize] {
             return None;
@@ -364,6 +364,7 @@ impl Value {
 }
 
 impl Feature {
+    #[inline(always)]
     fn slot(&self, value: Option<Value>) -> Slot<'static> {
         match (self.ty, value) {
             (FeatureType::Int, Some(Value::Int(value))) => Slot::Int(value),
@@ -378,6 +379,7 @@ impl Feature {
     }
 }
 
+#[inline(always)]
 fn of_total(total: &Total, stat: Stat, scale: f64) -> Option<Value> {
     if total.count == 0 {
         return None;

@@ -7,7 +7,7 @@ use super::arena::{Arena, hash_of};
 use super::facts::KeyHasher;
 
 /// Bytes past which a shard becomes two.
-const BYTES_MAX: usize = 3 << 17;
+const BYTES_MAX: usize = 3 << 16;
 /// Leading bits of a hash that shards may be told apart by.
 const DEPTH_MAX: u32 = 20;
 

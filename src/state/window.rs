@@ -18,6 +18,7 @@ pub(super) struct Region {
 }
 
 impl Region {
+    #[inline(always)]
     pub(super) fn get(self, arena: &Arena) -> &[i64] {
         arena.get(self.at, self.of)
     }
