@@ -9,14 +9,15 @@ mod heard;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heard::Heard;
 use metrics::{counter, histogram};
 
-use super::snapshots::{self, Loaded, Recorder, SnapshotPlan, Table};
+use super::process::read_own;
+use super::snapshots::{self, EXPIRE_EVERY, Loaded, Recorder, SnapshotPlan, Table};
 use super::worker::Crash;
-use crate::codec::{Contract, decode_own};
+use crate::codec::Contract;
 use crate::config::limits;
 use crate::event::{Position, Topic, Touch};
 use crate::log::{Log, LogError, Record, Restarts, every_partition};
@@ -51,6 +52,7 @@ pub fn start(
             loaded: Loaded::default(),
             plan,
             recorder: None,
+            expired: Instant::now(),
         };
         let listen = || listener.listen(log.as_ref(), &stop);
         Restarts::live("listen", &stop, listen, |error, pause| {
@@ -77,6 +79,8 @@ struct Listener {
     loaded: Loaded,
     plan: SnapshotPlan,
     recorder: Option<Recorder>,
+    /// when a part of the table was last expired, where nothing is captured
+    expired: Instant,
 }
 
 impl Listener {
@@ -144,7 +148,7 @@ impl Listener {
             self.tell(log)?;
             follower.poll(limits().poll_wait, &mut records)?;
             for record in records.drain(..) {
-                self.hear(&record);
+                self.hear(&record)?;
                 let Position { topic, partition, offset } = record.position;
                 let same =
                     |known: &&mut Position| (known.topic, known.partition) == (topic, partition);
@@ -157,14 +161,23 @@ impl Listener {
         Ok(())
     }
 
-    /// Captures what is due: everything heard is committed.
+    /// Captures what is due: everything heard is committed. Where nothing is captured, forgets what is
+    /// past.
     fn record(&mut self) -> Result<(), LogError> {
-        let (Some(recorder), Some(table)) = (&mut self.recorder, &mut self.table) else {
-            return Ok(());
-        };
-        recorder.committed(&self.at);
-        let key = |position: &Position| ((position.topic, position.partition), position.offset);
-        recorder.look(table, &self.at.iter().map(key).collect())
+        match (&mut self.recorder, &mut self.table) {
+            (Some(recorder), Some(table)) => {
+                recorder.committed(&self.at);
+                let key =
+                    |position: &Position| ((position.topic, position.partition), position.offset);
+                recorder.look(table, &self.at.iter().map(key).collect())
+            }
+            (None, Some(table)) if self.expired.elapsed() >= EXPIRE_EVERY => {
+                self.expired = Instant::now();
+                table.profiles.expire_next(&table.set);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Says whether everything that was there at the start has been heard.
@@ -196,27 +209,32 @@ impl Listener {
         Ok(())
     }
 
-    fn hear(&self, record: &Record) {
+    /// Takes up what a record says.
+    ///
+    /// # Errors
+    /// When its schema cannot be had now: it is heard again, since profiles would lack it for good.
+    fn hear(&self, record: &Record) -> Result<(), Crash> {
         let position = record.position;
+        let touch = match position.topic {
+            Topic::Touches => read_own::<Touch<'_>>(record, Contract::Touch)?,
+            _ => None,
+        };
         counter!(metric::HEARD, "topic" => position.topic.name()).increment(1);
         if position.topic != Topic::Touches {
-            return;
+            return Ok(());
         }
         let age = u64::try_from(self.clock.now_ms() - record.timestamp_ms).unwrap_or(0);
         histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());
-        let touch = decode_own::<Touch<'_>>(Contract::Touch, record.payload());
-        match &touch {
-            Ok(touch) => {
-                counter!(metric::TOUCHED).increment(touch.events.len() as u64);
-                if let Some(Table { set, profiles }) = &self.table {
-                    let has_seen = |id| self.loaded.has_seen(id, position);
-                    touch.events.iter().for_each(|event| profiles.apply(set, event, has_seen));
-                }
+        if let Some(touch) = &touch {
+            counter!(metric::TOUCHED).increment(touch.events.len() as u64);
+            if let Some(Table { set, profiles }) = &self.table {
+                let has_seen = |id| self.loaded.has_seen(id, position);
+                touch.events.iter().for_each(|event| profiles.apply(set, event, has_seen));
             }
-            Err(error) => tracing::error!(%position, %error, "unreadable touches"),
         }
         if let Some(heard) = &self.heard {
-            heard.touch(position, touch.ok().map(|touch| touch.decided_until));
+            heard.touch(position, touch.map(|touch| touch.decided_until));
         }
+        Ok(())
     }
 }

@@ -205,6 +205,12 @@ impl State {
         })
     }
 
+    /// Takes out of one part, each in its turn, what no reader can see any more: for whoever captures none.
+    pub fn expire_next(&mut self, set: &FeatureSet, horizon: Horizon) {
+        let watermarks = self.watermarks;
+        self.shards.expire_next(|arena| set.expire(arena, &watermarks, horizon));
+    }
+
     /// Takes in what was captured of those accounts that `wanted` says. What is there of them already
     /// is replaced.
     ///

@@ -4,7 +4,7 @@
 //! Everything kept here commutes: touches of different partitions may come in any order and leave the
 //! same behind. `declare` refuses aggregates that do not.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -67,6 +67,8 @@ pub struct Profiles {
     ranges: Mutex<Vec<Range>>,
     /// see [`Profiles::heard_until`]
     heard: AtomicI64,
+    /// whose turn it is to be expired
+    turn: AtomicUsize,
 }
 
 impl Default for Profiles {
@@ -77,6 +79,7 @@ impl Default for Profiles {
             since: RwLock::default(),
             ranges: Mutex::new(vec![Range::default()]),
             heard: AtomicI64::new(NOT_HEARD),
+            turn: AtomicUsize::new(0),
         }
     }
 }
@@ -218,6 +221,12 @@ impl Profiles {
     pub fn expire(&self, set: &FeatureSet) {
         let watermarks = self.watermarks();
         self.parts.iter().for_each(|part| locked(part).expire(set, &watermarks));
+    }
+
+    /// The same of one part, each in its turn: for whoever captures none.
+    pub fn expire_next(&self, set: &FeatureSet) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.parts.len();
+        locked(&self.parts[turn]).expire(set, &self.watermarks());
     }
 
     /// The ranges that changed since they were captured last.

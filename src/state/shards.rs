@@ -89,6 +89,15 @@ struct Shard {
     changed: bool,
 }
 
+impl Shard {
+    fn expire(&mut self, expire: &mut impl FnMut(&mut Arena) -> bool) {
+        // walked through one after another, each would be waited for
+        self.accounts.values().for_each(Arena::fetch);
+        self.accounts.retain(|_, arena| expire(arena));
+        self.bytes = self.accounts.values().map(bytes_of).sum();
+    }
+}
+
 /// Bytes that an account takes, its arena's spare room not.
 fn bytes_of(arena: &Arena) -> usize {
     size_of::<(u128, Arena)>() + size_of_val(arena.words())
@@ -102,6 +111,8 @@ pub(super) struct Shards {
     depth: u32,
     shards: Vec<Shard>,
     bytes_max: usize,
+    /// whose turn it is to be expired
+    turn: usize,
 }
 
 impl Default for Shards {
@@ -114,7 +125,8 @@ static NOBODY: Arena = Arena::EMPTY;
 
 impl Shards {
     fn of_bytes(bytes_max: usize) -> Shards {
-        Shards { directory: vec![0], depth: 0, shards: vec![Shard::default()], bytes_max }
+        let shards = vec![Shard::default()];
+        Shards { directory: vec![0], depth: 0, shards, bytes_max, turn: 0 }
     }
 
     fn place(&self, key: u128) -> usize {
@@ -203,12 +215,16 @@ impl Shards {
         if shard.range != range {
             return None;
         }
-        // walked through one after another, each would be waited for
-        shard.accounts.values().for_each(Arena::fetch);
-        shard.accounts.retain(|_, arena| expire(arena));
-        shard.bytes = shard.accounts.values().map(bytes_of).sum();
+        shard.expire(&mut expire);
         shard.changed = false;
         Some(take(&mut shard.accounts.iter(), shard.bytes))
+    }
+
+    /// Takes out of one shard, each in its turn, what `expire` says nothing is left of.
+    pub(super) fn expire_next(&mut self, mut expire: impl FnMut(&mut Arena) -> bool) {
+        let turn = self.turn % self.shards.len();
+        self.shards[turn].expire(&mut expire);
+        self.turn = turn + 1;
     }
 
     /// Puts an account in, as it was captured.

@@ -679,7 +679,14 @@ proptest! {
 
 /// Payments alone, under a terminal, as touches.
 fn touches(set: &FeatureSet, events: &[(String, Happened)]) -> Vec<(Event<'static>, Vec<Mark>)> {
-    let mut state = State::default();
+    touches_of(&mut State::default(), set, events)
+}
+
+fn touches_of(
+    state: &mut State,
+    set: &FeatureSet,
+    events: &[(String, Happened)],
+) -> Vec<(Event<'static>, Vec<Mark>)> {
     let mut marks = Vec::new();
     let mut touches = Vec::new();
     for (id, happened) in events {
@@ -699,6 +706,31 @@ fn touches(set: &FeatureSet, events: &[(String, Happened)]) -> Vec<(Event<'stati
         }
     }
     touches
+}
+
+#[test]
+fn whoever_is_idle_for_longer_than_the_retention_is_forgotten_without_snapshots_too() {
+    let set = set();
+    let mut state = State::default();
+    let profiles = Profiles::default();
+    let paid = |i: usize, time: i64, side: u8| {
+        let paid = Paid { account: side, terminal: side, ..Paid::plain(format!("t{i}"), time) };
+        (format!("e{i}"), Happened::Paid(paid))
+    };
+    let mut left_after = |event: (String, Happened)| {
+        for (event, marks) in touches_of(&mut state, &set, &[event]) {
+            let key = event.key();
+            let touch = TouchEvent::of(&event, &key, &marks, |_| true).into_iter();
+            touch.for_each(|touch| profiles.apply(&set, &touch, |_| false));
+        }
+        // every part has its turn
+        state.ranges().iter().for_each(|_| state.expire_next(&set, Horizon::default()));
+        (0..1 << 10).for_each(|_| profiles.expire_next(&set));
+        (state.len(), profiles.len())
+    };
+    assert_eq!(left_after(paid(0, T0, 0)), (1, 1));
+    assert_eq!(left_after(paid(1, T0 + set.retention_ms - 1, 1)), (2, 2), "not yet");
+    assert_eq!(left_after(paid(2, T0 + set.retention_ms, 1)), (1, 1));
 }
 
 proptest! {

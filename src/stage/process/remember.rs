@@ -58,6 +58,16 @@ impl Processor {
         hashes
     }
 
+    /// Forgets, of one part of each partition and of the profiles kept here, what no reader can see any
+    /// more: where no snapshots are made, which do the same.
+    pub fn expire_next(&mut self) {
+        let states = self.states.values_mut();
+        states.for_each(|state| state.expire_next(&self.set, self.horizon));
+        if self.inline {
+            self.profiles.expire_next(&self.set);
+        }
+    }
+
     fn table(&self) -> Table {
         Table { set: Arc::clone(&self.set), profiles: Arc::clone(&self.profiles) }
     }

@@ -31,6 +31,10 @@ pub use load::{Loaded, load};
 pub use recorder::Recorder;
 pub use table::Table;
 
+/// How often a part of what is remembered is expired where no snapshots are made: who captures a part
+/// expires it.
+pub const EXPIRE_EVERY: Duration = Duration::from_millis(50);
+
 /// What snapshots are made with.
 #[derive(Clone, Debug)]
 pub struct Means {
