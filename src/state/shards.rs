@@ -8,6 +8,8 @@ use super::facts::KeyHasher;
 
 /// Bytes past which a shard becomes two.
 const BYTES_MAX: usize = 3 << 16;
+/// A shard is expired at its first capture and at each so-manieth: that takes longer than to copy it.
+const EXPIRED_EVERY: u32 = 8;
 /// Leading bits of a hash that shards may be told apart by.
 const DEPTH_MAX: u32 = 20;
 
@@ -87,6 +89,7 @@ struct Shard {
     bytes: usize,
     /// since it was captured last
     changed: bool,
+    captures: u32,
 }
 
 impl Shard {
@@ -187,7 +190,7 @@ impl Shards {
         shard.bytes -= bytes;
         shard.accounts.shrink_to_fit();
         let number = self.shards.len() as u32;
-        self.shards.push(Shard { range: upper, accounts, bytes, changed: true });
+        self.shards.push(Shard { range: upper, accounts, bytes, changed: true, captures: 0 });
         self.directory[upper.slots(self.depth)].fill(number);
     }
 
@@ -201,9 +204,9 @@ impl Shards {
         self.shards.iter().filter(|shard| shard.changed).map(|shard| shard.range)
     }
 
-    /// Takes out of the shard that has this range now what `expire` says nothing is left of, then hands
-    /// its accounts and their bytes over; it counts as unchanged from now on. `None` where the shard was
-    /// split meanwhile.
+    /// Hands over the accounts of the shard that has this range now, and their bytes; it counts as
+    /// unchanged from now on. Before that, now and then, takes out what `expire` says nothing is left of.
+    /// `None` where the shard was split meanwhile.
     pub(super) fn capture<T>(
         &mut self,
         range: Range,
@@ -215,7 +218,12 @@ impl Shards {
         if shard.range != range {
             return None;
         }
-        shard.expire(&mut expire);
+        match shard.captures.is_multiple_of(EXPIRED_EVERY) {
+            true => shard.expire(&mut expire),
+            // walked through one after another, each would be waited for
+            false => shard.accounts.values().for_each(Arena::fetch),
+        }
+        shard.captures = shard.captures.wrapping_add(1);
         shard.changed = false;
         Some(take(&mut shard.accounts.iter(), shard.bytes))
     }

@@ -22,7 +22,7 @@ const QUEUE: usize = 8;
 /// Intervals after which a range that has not changed is captured again.
 const QUIET_INTERVALS: u32 = 10;
 /// How long a worker is held at a time to copy what is due.
-const HOLD: Duration = Duration::from_millis(1);
+const HOLD: Duration = Duration::from_millis(2);
 
 /// What is known of a series' snapshots while it is captured.
 #[derive(Debug)]
