@@ -9,13 +9,13 @@ mod heard;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use heard::Heard;
 use metrics::{counter, histogram};
 
 use super::process::read_own;
-use super::snapshots::{self, EXPIRE_EVERY, Loaded, Recorder, SnapshotPlan, Table};
+use super::snapshots::{self, Loaded, Recorder, SnapshotPlan, Table, Turns};
 use super::worker::Crash;
 use crate::codec::Contract;
 use crate::config::limits;
@@ -52,7 +52,7 @@ pub fn start(
             loaded: Loaded::default(),
             plan,
             recorder: None,
-            expired: Instant::now(),
+            turns: Turns::begin(),
         };
         let listen = || listener.listen(log.as_ref(), &stop);
         Restarts::live("listen", &stop, listen, |error, pause| {
@@ -79,8 +79,7 @@ struct Listener {
     loaded: Loaded,
     plan: SnapshotPlan,
     recorder: Option<Recorder>,
-    /// when a part of the table was last expired, where nothing is captured
-    expired: Instant,
+    turns: Turns,
 }
 
 impl Listener {
@@ -149,6 +148,7 @@ impl Listener {
             follower.poll(limits().poll_wait, &mut records)?;
             for record in records.drain(..) {
                 self.hear(&record)?;
+                counter!(metric::HEARD, "topic" => record.position.topic.name()).increment(1);
                 let Position { topic, partition, offset } = record.position;
                 let same =
                     |known: &&mut Position| (known.topic, known.partition) == (topic, partition);
@@ -171,12 +171,11 @@ impl Listener {
                     |position: &Position| ((position.topic, position.partition), position.offset);
                 recorder.look(table, &self.at.iter().map(key).collect())
             }
-            (None, Some(table)) if self.expired.elapsed() >= EXPIRE_EVERY => {
-                self.expired = Instant::now();
-                table.profiles.expire_next(&table.set);
+            (None, Some(table)) => {
+                self.turns.look(|| table.profiles.expire_next(&table.set));
                 Ok(())
             }
-            _ => Ok(()),
+            (_, None) => Ok(()),
         }
     }
 
@@ -215,14 +214,10 @@ impl Listener {
     /// When its schema cannot be had now: it is heard again, since profiles would lack it for good.
     fn hear(&self, record: &Record) -> Result<(), Crash> {
         let position = record.position;
-        let touch = match position.topic {
-            Topic::Touches => read_own::<Touch<'_>>(record, Contract::Touch)?,
-            _ => None,
-        };
-        counter!(metric::HEARD, "topic" => position.topic.name()).increment(1);
         if position.topic != Topic::Touches {
             return Ok(());
         }
+        let touch = read_own::<Touch<'_>>(record, Contract::Touch)?;
         let age = u64::try_from(self.clock.now_ms() - record.timestamp_ms).unwrap_or(0);
         histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());
         if let Some(touch) = &touch {

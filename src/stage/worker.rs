@@ -22,7 +22,7 @@ use super::merge::{Lanes, Merge};
 use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::{Fate, ProcessError, Processor};
 use super::report::Reporter;
-use super::snapshots::{EXPIRE_EVERY, Loaded, Recorder};
+use super::snapshots::{Loaded, Recorder, Turns};
 use super::{Context, Gap, Settings};
 use crate::codec::{EncodeError, RegistryError};
 use crate::config::limits;
@@ -134,8 +134,7 @@ pub struct Life<'a> {
     fetched: Vec<Record>,
     /// when the log was last asked whether others have taken all input
     asked: Instant,
-    /// when a part of what is remembered was last expired, where no snapshots are made
-    expired: Instant,
+    turns: Turns,
     /// whether no record could be taken when one was last asked for
     starved: bool,
     reporter: Reporter,
@@ -188,7 +187,7 @@ impl<'a> Life<'a> {
             last_commit: Instant::now(),
             fetched: Vec::new(),
             asked: Instant::now(),
-            expired: Instant::now(),
+            turns: Turns::begin(),
             starved: true,
             reporter: Reporter::new(context.progress.clone(), index),
         })
@@ -234,11 +233,8 @@ impl<'a> Life<'a> {
                 Some(recorder) if self.batch.is_empty() => {
                     recorder.look(&mut self.processor, &self.taken)?;
                 }
-                None if self.expired.elapsed() >= EXPIRE_EVERY => {
-                    self.expired = Instant::now();
-                    self.processor.expire_next();
-                }
-                _ => {}
+                Some(_) => {}
+                None => self.turns.look(|| self.processor.expire_next()),
             }
             self.reporter.look(self.processor.states(), self.lanes.buffered());
         }

@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use super::items::Items;
-use super::window::{Region, Span, TURNED_MAX, Total, square};
+use super::window::{Region, Span, Total, square};
 
 /// Bits of a bucket's first word that count; the number of the bucket stands above them.
 const COUNT_BITS: u32 = 28;
@@ -84,24 +84,24 @@ impl Grid {
         let words = self.region.get(arena);
         let buckets = Items::new(words, stride);
         // almost always the last one, or a new one behind it
-        let mut place = match buckets.last().map(|last| last[0] >> COUNT_BITS) {
+        let mut place = match buckets.last().map(|last| number_of(last[0])) {
             Some(last) if last == number => words.len() - stride,
             Some(last) if last > number => {
-                buckets.partition(|bucket| bucket[0] >> COUNT_BITS < number) * stride
+                buckets.partition(|bucket| number_of(bucket[0]) < number) * stride
             }
             _ => words.len(),
         };
-        if words.get(place).is_none_or(|word| word >> COUNT_BITS != number) {
+        if words.get(place).is_none_or(|word| number_of(*word) != number) {
             // as with the entries of a ring
             let is_past =
-                |i: usize| words.get(i * stride).is_some_and(|word| word >> COUNT_BITS <= oldest);
+                |i: usize| words.get(i * stride).is_some_and(|word| number_of(*word) <= oldest);
             if is_past(SLACK) {
                 self.expire(arena, watermark);
                 return self.add(arena, time, value, watermark);
             }
-            let makes_way = is_past(0) && place <= TURNED_MAX;
-            self.open(arena, place, number, makes_way);
-            place -= if makes_way { stride } else { 0 };
+            if self.open(arena, place, number, is_past(0)) {
+                place -= stride;
+            }
         }
         let bucket = &mut arena.get_mut(at, of)[place..place + stride];
         if bucket[0] & COUNT_MAX < COUNT_MAX {
@@ -123,27 +123,23 @@ impl Grid {
         }
     }
 
-    /// An empty bucket at a word of the region, for which the first one makes way or not.
-    fn open(&self, arena: &mut Arena, at: usize, number: i64, makes_way: bool) {
+    /// An empty bucket at a word of the region; returns whether the first one made way for it.
+    fn open(&self, arena: &mut Arena, at: usize, number: i64, makes_way: bool) -> bool {
         let mut new = [0; WORDS_MAX];
         new[0] = number << COUNT_BITS;
         let stride = self.words();
         if self.extremes {
             [new[stride - 2], new[stride - 1]] = [i64::MAX, i64::MIN];
         }
-        let Region { at: region, of } = self.region;
-        match makes_way {
-            true => arena.turn(region, of, at, &new[..stride]),
-            false => arena.insert(region, of, at, &new[..stride]),
-        }
+        self.region.put(arena, at, &new[..stride], makes_way)
     }
 
     pub(super) fn expire(&self, arena: &mut Arena, watermark: i64) {
         let oldest = self.number(watermark.saturating_sub(self.retention_ms));
         let words = self.region.get(arena);
-        if words.first().is_some_and(|word| word >> COUNT_BITS <= oldest) {
+        if words.first().is_some_and(|word| number_of(*word) <= oldest) {
             let buckets = Items::new(words, self.words());
-            let gone = buckets.partition(|bucket| bucket[0] >> COUNT_BITS <= oldest);
+            let gone = buckets.partition(|bucket| number_of(bucket[0]) <= oldest);
             arena.remove(self.region.at, self.region.of, 0..gone * self.words());
         }
     }
@@ -155,12 +151,11 @@ impl Grid {
 
     pub(super) fn total(&self, arena: &Arena, span: Span) -> Total {
         let (after, until) = (self.number(span.after), self.number(span.until));
-        let number = |bucket: &[i64]| bucket[0] >> COUNT_BITS;
         let buckets = Items::new(self.region.get(arena), self.words());
         let mut total = Total::NOTHING;
         // backwards until the window begins: whatever is added up is met anyway
-        for bucket in buckets.backwards().skip_while(|bucket| number(bucket) > until) {
-            if number(bucket) <= after {
+        for bucket in buckets.backwards().skip_while(|bucket| number_of(bucket[0]) > until) {
+            if number_of(bucket[0]) <= after {
                 break;
             }
             total.count += bucket[0] & COUNT_MAX;
@@ -185,6 +180,12 @@ impl Grid {
             total.max = total.max.max(bucket[at + 1]);
         }
     }
+}
+
+/// The number of a bucket, by its first word.
+#[inline(always)]
+fn number_of(word: i64) -> i64 {
+    word >> COUNT_BITS
 }
 
 fn split(value: i128) -> [i64; 2] {

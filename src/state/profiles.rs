@@ -15,7 +15,7 @@ use super::capture::{self, BodyError, Writer};
 use super::facts::{Facts, KeyHasher, entity_hash, payment_hash};
 use super::read::Known;
 use super::set::{FeatureSet, KEYS, KINDS, Key};
-use super::shards::Range;
+use super::shards::{BYTES_MAX, Range};
 use super::window::Entry;
 use crate::event::{Entity, Event, Kind, Mark, TouchEvent, Verdict};
 
@@ -23,8 +23,6 @@ use crate::event::{Entity, Event, Kind, Mark, TouchEvent, Verdict};
 const PART_BITS: u32 = 10;
 /// Where not even that is known which was committed before the start.
 const NOT_HEARD: i64 = i64::MIN;
-/// Bytes past which a range of parts is captured in two pieces.
-const BYTES_MAX: usize = 3 << 16;
 
 /// A part of the table, behind a lock of its own.
 #[derive(Debug, Default)]

@@ -105,7 +105,7 @@ impl Features {
             let mut each = |arena: &Arena, known: Known<'_>| {
                 let view = View::of(set, arena, reads, facts, known.watermarks);
                 for number in totals {
-                    self.totals[*number] = self.total(&view, reads, *number);
+                    self.totals[*number] = self.total(&view, *number);
                 }
                 for i in features {
                     let feature = &set.features[*i];
@@ -220,12 +220,10 @@ impl Features {
         }
     }
 
-    fn total(&self, view: &View<'_>, reads: &Reads, number: usize) -> Total {
+    fn total(&self, view: &View<'_>, number: usize) -> Total {
         let plan = &view.set.totals[number];
         let next = match self.counted {
-            Some(counted) if reads.before.totals.contains(&number) => {
-                view.next(plan, &self.totals[number], counted)
-            }
+            Some(counted) if plan.read_before => view.next(plan, &self.totals[number], counted),
             _ => None,
         };
         let Some(next) = next else { return view.total(plan) };

@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use super::items::Items;
-use super::window::{Entry, Region, Span, TURNED_MAX, Total, Wants};
+use super::window::{Entry, Region, Span, Total, Wants};
 
 /// The newest entries, exactly. An entry is its time, then what somebody reads of it: the subject, the
 /// value, both or neither.
@@ -31,7 +31,6 @@ impl Ring {
     }
 
     pub(super) fn add(&self, arena: &mut Arena, entry: Entry, watermark: i64) {
-        let Region { at, of } = self.region;
         let oldest = watermark.saturating_sub(self.retention_ms);
         if entry.time <= oldest {
             return;
@@ -57,11 +56,7 @@ impl Ring {
         let makes_way = entries.len() >= self.entries_max || is_past(0);
         let is_full = entries.len() >= self.entries_max + slack(self.entries_max);
         let is_old = is_past(slack(entries.len()));
-        let place = place * new.len();
-        match makes_way && place <= TURNED_MAX {
-            true => arena.turn(at, of, place, new),
-            false => arena.insert(at, of, place, new),
-        }
+        self.region.put(arena, place * new.len(), new, makes_way);
         if is_full || is_old {
             self.expire(arena, watermark);
         }

@@ -187,6 +187,8 @@ pub(super) struct TotalPlan {
     pub(super) window: Window,
     /// the most that any feature reads of it
     pub(super) wants: Wants,
+    /// whether it is read before the event is applied
+    pub(super) read_before: bool,
 }
 
 /// Something of a total.

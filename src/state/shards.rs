@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 use super::arena::{Arena, hash_of};
 use super::facts::KeyHasher;
 
-/// Bytes past which a shard becomes two.
-const BYTES_MAX: usize = 3 << 16;
+/// Bytes past which a shard becomes two, or a range of profiles is captured in two pieces.
+pub(super) const BYTES_MAX: usize = 3 << 16;
 /// A shard is expired at its first capture and at each so-manieth: that takes longer than to copy it.
 const EXPIRED_EVERY: u32 = 8;
 /// Leading bits of a hash that shards may be told apart by.
@@ -93,9 +93,13 @@ struct Shard {
 }
 
 impl Shard {
-    fn expire(&mut self, expire: &mut impl FnMut(&mut Arena) -> bool) {
-        // walked through one after another, each would be waited for
+    /// Has all of it fetched into the cache: walked through one after another, each account would be
+    /// waited for.
+    fn fetch(&self) {
         self.accounts.values().for_each(Arena::fetch);
+    }
+
+    fn expire(&mut self, expire: &mut impl FnMut(&mut Arena) -> bool) {
         self.accounts.retain(|_, arena| expire(arena));
         self.bytes = self.accounts.values().map(bytes_of).sum();
     }
@@ -218,10 +222,9 @@ impl Shards {
         if shard.range != range {
             return None;
         }
-        match shard.captures.is_multiple_of(EXPIRED_EVERY) {
-            true => shard.expire(&mut expire),
-            // walked through one after another, each would be waited for
-            false => shard.accounts.values().for_each(Arena::fetch),
+        shard.fetch();
+        if shard.captures.is_multiple_of(EXPIRED_EVERY) {
+            shard.expire(&mut expire);
         }
         shard.captures = shard.captures.wrapping_add(1);
         shard.changed = false;
@@ -231,6 +234,7 @@ impl Shards {
     /// Takes out of one shard, each in its turn, what `expire` says nothing is left of.
     pub(super) fn expire_next(&mut self, mut expire: impl FnMut(&mut Arena) -> bool) {
         let turn = self.turn % self.shards.len();
+        self.shards[turn].fetch();
         self.shards[turn].expire(&mut expire);
         self.turn = turn + 1;
     }

@@ -719,9 +719,7 @@ fn whoever_is_idle_for_longer_than_the_retention_is_forgotten_without_snapshots_
     };
     let mut left_after = |event: (String, Happened)| {
         for (event, marks) in touches_of(&mut state, &set, &[event]) {
-            let key = event.key();
-            let touch = TouchEvent::of(&event, &key, &marks, |_| true).into_iter();
-            touch.for_each(|touch| profiles.apply(&set, &touch, |_| false));
+            tell(&profiles, &set, &event, &marks);
         }
         // every part has its turn
         state.ranges().iter().for_each(|_| state.expire_next(&set, Horizon::default()));
@@ -731,6 +729,13 @@ fn whoever_is_idle_for_longer_than_the_retention_is_forgotten_without_snapshots_
     assert_eq!(left_after(paid(0, T0, 0)), (1, 1));
     assert_eq!(left_after(paid(1, T0 + set.retention_ms - 1, 1)), (2, 2), "not yet");
     assert_eq!(left_after(paid(2, T0 + set.retention_ms, 1)), (1, 1));
+}
+
+/// Lets profiles hear what an event touches.
+fn tell(profiles: &Profiles, set: &FeatureSet, event: &Event<'_>, marks: &[Mark]) {
+    let key = event.key();
+    let touch = TouchEvent::of(event, &key, marks, |_| true).into_iter();
+    touch.for_each(|touch| profiles.apply(set, &touch, |_| false));
 }
 
 proptest! {
@@ -746,9 +751,7 @@ proptest! {
         let hash = |touches: &[(Event<'static>, Vec<Mark>)]| {
             let profiles = Profiles::default();
             for (event, marks) in touches {
-                let key = event.key();
-                let touch = TouchEvent::of(event, &key, marks, |_| true).into_iter();
-                touch.for_each(|touch| profiles.apply(&set, &touch, |_| false));
+                tell(&profiles, &set, event, marks);
             }
             profiles.hash(&set)
         };
@@ -1015,11 +1018,7 @@ fn an_event_within_the_grace_finds_its_windows_whole_and_a_later_one_is_late() {
         let applied = state.apply(&set, id, &event, &facts, SAME, horizon, before);
         let mut marks = Vec::new();
         set.marks(&facts, applied, &mut marks);
-        profiles.apply(
-            &set,
-            &TouchEvent::of(&event, &key, &marks, |entity| facts.meets(entity)).unwrap(),
-            |_| false,
-        );
+        tell(&profiles, &set, &event, &marks);
         state.read(&set, id, &facts, &mut features, &profiles);
         (applied.late, features.values().to_vec())
     };

@@ -22,7 +22,23 @@ impl Region {
     pub(super) fn get(self, arena: &Arena) -> &[i64] {
         arena.get(self.at, self.of)
     }
+
+    /// Puts an item in at a word. Where `makes_way` says that nobody sees the first one any more, that one
+    /// goes if it takes no longer; returns whether it did.
+    #[inline]
+    pub(super) fn put(self, arena: &mut Arena, word: usize, item: &[i64], makes_way: bool) -> bool {
+        let turns = makes_way && word <= TURNED_MAX;
+        match turns {
+            true => arena.turn(self.at, self.of, word, item),
+            false => arena.insert(self.at, self.of, word, item),
+        }
+        turns
+    }
 }
+
+/// Words that are moved within a region for its oldest item to make way for a new one; where it would be
+/// more, those that nobody sees any more go by the dozen.
+const TURNED_MAX: usize = 256;
 
 /// One event of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +102,3 @@ pub(super) struct Span {
     pub(super) after: i64,
     pub(super) until: i64,
 }
-
-/// Words that are moved within a region for its oldest item to make way for a new one; where it would be
-/// more, those that nobody sees any more go by the dozen.
-pub(super) const TURNED_MAX: usize = 256;

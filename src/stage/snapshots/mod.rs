@@ -19,7 +19,7 @@ mod load;
 mod recorder;
 mod table;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Context;
 use crate::log::LogError;
@@ -33,7 +33,28 @@ pub use table::Table;
 
 /// How often a part of what is remembered is expired where no snapshots are made: who captures a part
 /// expires it.
-pub const EXPIRE_EVERY: Duration = Duration::from_millis(50);
+const EXPIRE_EVERY: Duration = Duration::from_millis(50);
+
+/// Whose turn it is to be expired, where no snapshots are made.
+#[derive(Debug)]
+pub struct Turns {
+    last: Instant,
+}
+
+impl Turns {
+    /// The first turn comes later.
+    pub fn begin() -> Turns {
+        Turns { last: Instant::now() }
+    }
+
+    /// Expires the next part if it is time.
+    pub fn look(&mut self, expire_next: impl FnOnce()) {
+        if self.last.elapsed() >= EXPIRE_EVERY {
+            self.last = Instant::now();
+            expire_next();
+        }
+    }
+}
 
 /// What snapshots are made with.
 #[derive(Clone, Debug)]

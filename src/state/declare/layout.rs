@@ -100,11 +100,8 @@ impl Loader<'_> {
             plan.filters = filters.into_iter().map(|(_, program)| program).collect();
             let of_filters = plan.filters.iter().flat_map(|filter| filter.slots().iter().copied());
             let of_groups = plan.groups.iter().filter_map(|group| Some(group.field?.slot));
-            let once = |slots: &mut dyn Iterator<Item = usize>| -> Vec<usize> {
-                slots.collect::<BTreeSet<usize>>().into_iter().collect()
-            };
-            plan.slots = once(&mut of_filters.chain(of_groups.clone()));
-            plan.kept = once(&mut of_groups.into_iter());
+            plan.slots = distinct(of_filters.chain(of_groups.clone()));
+            plan.kept = distinct(of_groups);
         }
         for ((name, _), layout) in KEYS.iter().zip(&mut layouts) {
             let regions = layout.ids.len();
@@ -173,17 +170,19 @@ impl FeatureSet {
                 .chain(group.runnings.iter_mut().map(|running| &mut running.region));
             regions.for_each(|region| region.of = of);
         }
-        let plan = |total: &TotalDraft| {
+        let before = distinct(self.reads.iter().flat_map(|reads| reads.before.totals.clone()));
+        let plan = |(number, total): (usize, &TotalDraft)| {
             let TotalDraft { group, place, window, wants } = *total;
             let Group { field, ring, ref grids, .. } = *self.group(group);
             let kept = match place {
                 Place::Ring => Kept::Ring(ring?),
                 Place::Grid(grid) => Kept::Grid(*grids.get(grid)?),
             };
-            Some(TotalPlan { group, field, kept, window, wants })
+            let read_before = before.contains(&number);
+            Some(TotalPlan { group, field, kept, window, wants, read_before })
         };
         // what a total is taken from was made with it
-        self.totals = totals.iter().filter_map(plan).collect();
+        self.totals = totals.iter().enumerate().filter_map(plan).collect();
         debug_assert_eq!(self.totals.len(), totals.len());
         for i in 0..self.features.len() {
             let Feature { op, key, .. } = self.features[i];
@@ -314,22 +313,23 @@ fn reads(features: &[Feature]) -> Vec<Reads> {
                 feature.key == key && feature.op.is_before() == before
             };
             let fitting = features.iter().enumerate().filter(fits);
-            let totals: BTreeSet<usize> =
-                fitting.clone().flat_map(|(_, feature)| feature.op.totals()).collect();
             Phase {
-                totals: totals.into_iter().collect(),
+                totals: distinct(fitting.clone().flat_map(|(_, feature)| feature.op.totals())),
                 features: fitting.map(|(i, _)| i).collect(),
             }
         };
         let of_key = features.iter().filter(|feature| feature.key == key);
-        let kinds = BTreeSet::from_iter(of_key.map(|feature| feature.kind as usize));
-        let kinds = kinds.into_iter().collect();
-        let reads = Reads { key, kinds, before: of(true), after: of(false) };
-        if features.iter().any(|feature| feature.key == key) {
-            all.push(reads);
+        let kinds = distinct(of_key.map(|feature| feature.kind as usize));
+        if !kinds.is_empty() {
+            all.push(Reads { key, kinds, before: of(true), after: of(false) });
         }
     }
     all
+}
+
+/// Each once, ascending.
+fn distinct(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    BTreeSet::from_iter(numbers).into_iter().collect()
 }
 
 /// Of the declarations without their places and comments.
