@@ -1,353 +1,317 @@
-//! A checked expression as a tree over slots: no names, no look-ups, no allocation but where texts are
-//! joined.
-//!
-//! Absent values: a comparison by order or a calculation with null has no answer. `&&` and `||` need
-//! only the side that decides. Equality has an answer always: null equals null alone.
+//! From the parser's tree to ours: names become slots, types are checked, functions are chosen.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
+use cel::common::ast::{
+    CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SelectExpr, operators as op,
+};
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators as op};
-use regex::Regex;
-
+use super::node::{Frame, Node};
+use super::overloads;
+use super::program::Scope;
+use super::types::{self, Ty};
+use super::value::{Fault, Value};
 use super::vocabulary::Vocabulary;
-use crate::event::Slot;
 
-/// An expression has no answer: something it needs is absent, or a number is out of range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoAnswer;
-
-/// A value in the middle of an expression.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(Cow<'a, str>),
+/// Something wrong in an expression: its node, and value and expectation.
+#[derive(Debug, PartialEq)]
+pub(super) struct Refusal {
+    /// id of the node, for its place in the source
+    pub(super) node: u64,
+    pub(super) message: String,
+    /// it is CEL, but more of it than is compiled here
+    pub(super) is_outside: bool,
 }
 
-impl<'a> From<Slot<'a>> for Value<'a> {
-    fn from(slot: Slot<'a>) -> Self {
-        match slot {
-            Slot::Null => Value::Null,
-            Slot::Bool(value) => Value::Bool(value),
-            Slot::Int(value) => Value::Int(value),
-            Slot::Float(value) => Value::Float(value),
-            Slot::Text(value) => Value::Text(Cow::Borrowed(value)),
+pub(super) type Compiled = Result<(Node, Ty), Refusal>;
+
+pub(super) fn refused<T>(node: u64, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { node, message: message.into(), is_outside: false })
+}
+
+pub(super) fn outside<T>(node: u64, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { node, message: message.into(), is_outside: true })
+}
+
+/// Compiles one expression.
+pub(super) struct Compiler<'v> {
+    /// the names that stand for slots, if there are any
+    pub(super) vocabulary: Option<&'v Vocabulary>,
+    /// names on the stack: those given from outside first, then those of macros
+    pub(super) locals: Vec<(String, Ty)>,
+    /// names from outside, which may have fields in their names
+    pub(super) given: usize,
+    /// without checks, what does not fit fails at run time
+    pub(super) is_checked: bool,
+    /// the slots that are read
+    pub(super) slots: Vec<usize>,
+}
+
+impl Compiler<'_> {
+    pub(super) fn expression(&mut self, expression: &IdedExpr) -> Compiled {
+        let node = expression.id;
+        let (made, ty) = match &expression.expr {
+            Expr::Literal(literal) => Ok(self::literal(literal)),
+            Expr::Ident(name) => self.name(node, &[name]),
+            Expr::Select(select) => self.select(node, select),
+            Expr::List(list) if !list.optional_indices.is_empty() => {
+                outside(node, "optional elements are not supported")
+            }
+            Expr::List(list) => self.list(&list.elements),
+            Expr::Map(map) => self.map(map),
+            Expr::Call(call) => self.call(node, call),
+            Expr::Comprehension(macro_) => self.comprehension(node, macro_),
+            Expr::Struct(message) => {
+                outside(node, format!("messages such as {:?} are not supported", message.type_name))
+            }
+            Expr::Unspecified => refused(node, "not an expression"),
+        }?;
+        Ok((fold(made), if self.is_checked { ty } else { Ty::Dyn }))
+    }
+
+    /// A type that does not fit is refused, or left to fail.
+    pub(super) fn mismatch(
+        &self,
+        node: u64,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Refusal> {
+        if self.is_checked { refused(node, message()) } else { Ok(()) }
+    }
+
+    /// A name, with its fields.
+    fn name(&mut self, node: u64, segments: &[&str]) -> Compiled {
+        let root = segments.first().copied().unwrap_or_default();
+        let is_macros = |(at, local): &(usize, &(String, Ty))| *at >= self.given && local.0 == root;
+        let local = self.locals.iter().enumerate().rev().find(is_macros);
+        if let Some((at, (_, ty))) = local {
+            return self.fields(node, (Node::Local(at), ty.clone()), &segments[1..]);
+        }
+        for length in (1..=segments.len()).rev() {
+            let joined = segments[..length].join(".");
+            if let Some(found) = self.known(joined.trim_start_matches('.')) {
+                return self.fields(node, found, &segments[length..]);
+            }
+        }
+        if !self.is_checked {
+            return Ok((Node::Fault(Fault::Unknown), Ty::Dyn));
+        }
+        match (self.vocabulary, segments) {
+            (Some(words), [Vocabulary::EVENT | Vocabulary::FEATURE, name, ..]) => {
+                refused(node, words.unknown(name))
+            }
+            (Some(words), _) => refused(node, words.unknown(root)),
+            // of enums and messages, where there is nobody to misspell a name of ours
+            (None, _) => outside(node, format!("unknown name {root:?}")),
+        }
+    }
+
+    fn known(&mut self, name: &str) -> Option<(Node, Ty)> {
+        let given = self.locals[..self.given].iter();
+        if let Some(at) = given.clone().position(|(known, _)| known == name) {
+            return Some((Node::Local(at), self.locals[at].1.clone()));
+        }
+        if let Some((slot, ty)) = self.vocabulary.and_then(|words| words.qualified(name)) {
+            self.slots.push(slot);
+            return Some((Node::Slot(slot), Ty::from(ty)));
+        }
+        types::named(name).map(|name| (Node::Literal(Value::Type(name)), Ty::Type))
+    }
+
+    fn fields(&self, node: u64, of: (Node, Ty), fields: &[&str]) -> Compiled {
+        fields.iter().try_fold(of, |(made, ty), field| {
+            let gives = match ty {
+                Ty::Map(_, value) => *value,
+                Ty::Dyn => Ty::Dyn,
+                ty => {
+                    self.mismatch(node, || {
+                        format!("{field:?} of a {}, which has no fields", ty.name())
+                    })?;
+                    Ty::Dyn
+                }
+            };
+            let key = Value::text((*field).to_owned());
+            Ok((Node::Field(Box::new(made), key), gives))
+        })
+    }
+
+    fn select(&mut self, node: u64, select: &SelectExpr) -> Compiled {
+        if !select.test {
+            return match segments(&select.operand) {
+                Some(mut segments) => {
+                    segments.push(&select.field);
+                    self.name(node, &segments)
+                }
+                None => {
+                    let of = self.expression(&select.operand)?;
+                    self.fields(node, of, &[&select.field])
+                }
+            };
+        }
+        if let (Some(words), Expr::Ident(root)) = (self.vocabulary, &select.operand.expr)
+            && matches!(root.as_str(), Vocabulary::EVENT | Vocabulary::FEATURE)
+        {
+            let name = format!("{root}.{}", select.field);
+            let Some((slot, _)) = words.qualified(&name) else {
+                return refused(node, words.unknown(&select.field));
+            };
+            self.slots.push(slot);
+            return Ok((Node::Present(slot), Ty::Bool));
+        }
+        let (of, ty) = self.expression(&select.operand)?;
+        if !matches!(ty, Ty::Map(..) | Ty::Dyn) {
+            self.mismatch(node, || {
+                format!("has() of a {}, expected a map, event.name or feature.name", ty.name())
+            })?;
+        }
+        Ok((Node::HasField(Box::new(of), Value::text(select.field.clone())), Ty::Bool))
+    }
+
+    fn list(&mut self, elements: &[IdedExpr]) -> Compiled {
+        let (nodes, types) = self.all(elements.iter())?;
+        Ok((Node::List(nodes.into()), Ty::List(Box::new(Ty::element(&types)))))
+    }
+
+    fn map(&mut self, map: &MapExpr) -> Compiled {
+        let (mut entries, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in &map.entries {
+            let EntryExpr::MapEntry(own) = &entry.expr else {
+                return refused(entry.id, "not an entry of a map");
+            };
+            if own.optional {
+                return outside(entry.id, "optional entries are not supported");
+            }
+            let ((key, key_ty), (value, value_ty)) =
+                (self.expression(&own.key)?, self.expression(&own.value)?);
+            let is_key = matches!(key_ty, Ty::Bool | Ty::Int | Ty::Uint | Ty::Text | Ty::Dyn);
+            if !is_key {
+                self.mismatch(entry.id, || {
+                    format!("a key is a {}, expected a bool, int, uint or string", key_ty.name())
+                })?;
+            }
+            entries.push((key, value));
+            keys.push(key_ty);
+            values.push(value_ty);
+        }
+        let ty = Ty::Map(Box::new(Ty::element(&keys)), Box::new(Ty::element(&values)));
+        Ok((Node::Map(entries.into()), ty))
+    }
+
+    pub(super) fn all<'e>(
+        &mut self,
+        expressions: impl Iterator<Item = &'e IdedExpr>,
+    ) -> Result<(Vec<Node>, Vec<Ty>), Refusal> {
+        let (mut nodes, mut types) = (Vec::new(), Vec::new());
+        for expression in expressions {
+            let (node, ty) = self.expression(expression)?;
+            nodes.push(node);
+            types.push(ty);
+        }
+        Ok((nodes, types))
+    }
+
+    fn call(&mut self, node: u64, call: &CallExpr) -> Compiled {
+        if matches!(call.func_name.as_str(), op::OPT_INDEX | op::OPT_SELECT) {
+            return outside(node, "optional values are not supported");
+        }
+        if call.target.is_none()
+            && let Some(made) = self.sign(node, call)?
+        {
+            return Ok(made);
+        }
+        let qualified = call.target.as_deref().and_then(segments).map(|mut segments| {
+            segments.push(&call.func_name);
+            segments.join(".")
+        });
+        // `math.ceil(x)` is a function, whatever `math` is
+        let plain = qualified.filter(|name| overloads::is_plain(name));
+        let (name, target) = match &plain {
+            Some(name) => (name.as_str(), None),
+            None => (call.func_name.as_str(), call.target.as_deref()),
+        };
+        if let Some(made) = self.form(node, name, target, &call.args)? {
+            return Ok(made);
+        }
+        if let Some(library) = target.and_then(|target| self.library(target)) {
+            return outside(node, format!("the library {library:?} is not supported"));
+        }
+        let (nodes, types) = self.all(target.into_iter().chain(&call.args))?;
+        match overloads::find(name, target.is_some(), &types) {
+            Ok(rows) => {
+                let gives = overloads::gives(&rows);
+                let made = Node::Call(rows, nodes.into());
+                self.check_literal(node, name, &made)?;
+                Ok((made, gives))
+            }
+            Err(message) if self.is_checked && !overloads::is_known(name) => outside(node, message),
+            Err(message) => {
+                self.mismatch(node, || message)?;
+                Ok((Node::Fault(Fault::Unknown), Ty::Dyn))
+            }
+        }
+    }
+
+    /// The library that a function is called of, where it is one that is not here.
+    fn library<'e>(&self, target: &'e IdedExpr) -> Option<&'e str> {
+        const LIBRARIES: [&str; 7] =
+            ["cel", "optional", "proto", "sets", "lists", "base64", "regex"];
+        let Expr::Ident(name) = &target.expr else { return None };
+        let is_name = self.locals.iter().any(|(local, _)| local == name)
+            || self.vocabulary.is_some_and(|words| words.slot(name).is_some());
+        (!is_name && LIBRARIES.contains(&name.as_str())).then_some(name)
+    }
+
+    /// A literal that cannot be converted is known to fail now.
+    fn check_literal(&self, node: u64, name: &str, made: &Node) -> Result<(), Refusal> {
+        let Node::Call(_, arguments) = made else { return Ok(()) };
+        let [Node::Literal(Value::Text(text))] = &**arguments else { return Ok(()) };
+        match made.value(&mut Frame::new(Scope::default())) {
+            Err(fault @ Fault::Conversion) => {
+                self.mismatch(node, || format!("{name}({text:?}) has no answer: {fault}"))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
+fn literal(literal: &LiteralValue) -> (Node, Ty) {
+    let (value, ty) = match literal {
+        LiteralValue::Boolean(value) => (Value::Bool(*value.inner()), Ty::Bool),
+        LiteralValue::Int(value) => (Value::Int(*value.inner()), Ty::Int),
+        LiteralValue::UInt(value) => (Value::Uint(*value.inner()), Ty::Uint),
+        LiteralValue::Double(value) => (Value::Float(*value.inner()), Ty::Float),
+        LiteralValue::String(value) => (Value::text(value.inner().to_owned()), Ty::Text),
+        LiteralValue::Bytes(value) => (Value::Bytes(value.inner().to_vec().into()), Ty::Bytes),
+        LiteralValue::Null => (Value::Null, Ty::Null),
+    };
+    (Node::Literal(value), ty)
 }
 
-impl Order {
-    fn holds(self, found: Ordering) -> bool {
-        match self {
-            Order::Less => found.is_lt(),
-            Order::LessOrEqual => found.is_le(),
-            Order::Greater => found.is_gt(),
-            Order::GreaterOrEqual => found.is_ge(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calculation {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TextTest {
-    Contains,
-    StartsWith,
-    EndsWith,
-}
-
-/// A node of the tree.
-#[derive(Debug)]
-pub(super) enum Node {
-    Slot(usize),
-    Literal(Value<'static>),
-    Not(Box<Node>),
-    And(Box<[Node; 2]>),
-    Or(Box<[Node; 2]>),
-    Equal(Box<[Node; 2]>),
-    Ordered(Order, Box<[Node; 2]>),
-    Calculated(Calculation, Box<[Node; 2]>),
-    Negated(Box<Node>),
-    Chosen(Box<[Node; 3]>),
-    In(Box<Node>, Vec<Node>),
-    Tested(TextTest, Box<[Node; 2]>),
-    Matches(Box<Node>, Box<Regex>),
-    Size(Box<Node>),
-    ToFloat(Box<Node>),
-    ToInt(Box<Node>),
-}
-
-/// The tree of an expression that was checked. `None` for what the checker lets through by mistake.
-pub(super) fn compile(expression: &IdedExpr, vocabulary: &Vocabulary) -> Option<Node> {
+/// The names of `a.b.c`, `None` for what is not only names.
+pub(super) fn segments(expression: &IdedExpr) -> Option<Vec<&str>> {
     match &expression.expr {
-        Expr::Literal(literal) => Some(Node::Literal(match literal {
-            LiteralValue::Boolean(value) => Value::Bool(*value.inner()),
-            LiteralValue::Int(value) => Value::Int(*value.inner()),
-            LiteralValue::Double(value) => Value::Float(*value.inner()),
-            LiteralValue::String(value) => Value::Text(Cow::Owned(value.inner().to_owned())),
-            LiteralValue::Null => Value::Null,
-            LiteralValue::UInt(_) | LiteralValue::Bytes(_) => return None,
-        })),
-        Expr::Ident(name) => vocabulary.slot(name).map(Node::Slot),
-        Expr::Call(call) => compile_call(call, vocabulary),
+        Expr::Ident(name) => Some(vec![name]),
+        Expr::Select(select) if !select.test => {
+            let mut segments = segments(&select.operand)?;
+            segments.push(&select.field);
+            Some(segments)
+        }
         _ => None,
     }
 }
 
-fn compile_call(call: &CallExpr, vocabulary: &Vocabulary) -> Option<Node> {
-    let arguments = || call.target.iter().map(AsRef::as_ref).chain(&call.args);
-    let name = call.func_name.as_str();
-    if name == op::IN {
-        let (needle, list) = (call.args.first()?, call.args.get(1)?);
-        let Expr::List(list) = &list.expr else { return None };
-        let elements: Option<Vec<Node>> =
-            list.elements.iter().map(|element| compile(element, vocabulary)).collect();
-        return Some(Node::In(Box::new(compile(needle, vocabulary)?), elements?));
-    }
-    if name == "matches" {
-        let text = compile(call.target.as_deref()?, vocabulary)?;
-        let Node::Literal(Value::Text(pattern)) = compile(call.args.first()?, vocabulary)? else {
-            return None;
-        };
-        return Some(Node::Matches(Box::new(text), Box::new(Regex::new(&pattern).ok()?)));
-    }
-    let nodes: Option<Vec<Node>> = arguments().map(|node| compile(node, vocabulary)).collect();
-    let mut nodes = nodes?.into_iter();
-    let node = match (nodes.next(), nodes.next(), nodes.next()) {
-        (Some(a), None, None) => one(name, Box::new(a))?,
-        (Some(a), Some(b), None) => two(name, Box::new([a, b]))?,
-        (Some(a), Some(b), Some(c)) if name == op::CONDITIONAL => Node::Chosen(Box::new([a, b, c])),
-        _ => return None,
-    };
-    Some(node)
-}
-
-fn one(name: &str, node: Box<Node>) -> Option<Node> {
-    Some(match name {
-        op::LOGICAL_NOT => Node::Not(node),
-        op::NEGATE => Node::Negated(node),
-        "size" => Node::Size(node),
-        "double" => Node::ToFloat(node),
-        "int" => Node::ToInt(node),
-        _ => return None,
-    })
-}
-
-fn two(name: &str, nodes: Box<[Node; 2]>) -> Option<Node> {
-    Some(match name {
-        op::LOGICAL_AND => Node::And(nodes),
-        op::LOGICAL_OR => Node::Or(nodes),
-        op::EQUALS => Node::Equal(nodes),
-        op::NOT_EQUALS => Node::Not(Box::new(Node::Equal(nodes))),
-        op::LESS => Node::Ordered(Order::Less, nodes),
-        op::LESS_EQUALS => Node::Ordered(Order::LessOrEqual, nodes),
-        op::GREATER => Node::Ordered(Order::Greater, nodes),
-        op::GREATER_EQUALS => Node::Ordered(Order::GreaterOrEqual, nodes),
-        op::ADD => Node::Calculated(Calculation::Add, nodes),
-        op::SUBSTRACT => Node::Calculated(Calculation::Subtract, nodes),
-        op::MULTIPLY => Node::Calculated(Calculation::Multiply, nodes),
-        op::DIVIDE => Node::Calculated(Calculation::Divide, nodes),
-        op::MODULO => Node::Calculated(Calculation::Modulo, nodes),
-        "contains" => Node::Tested(TextTest::Contains, nodes),
-        "startsWith" => Node::Tested(TextTest::StartsWith, nodes),
-        "endsWith" => Node::Tested(TextTest::EndsWith, nodes),
-        _ => return None,
-    })
-}
-
-impl Node {
-    /// The value for these slots.
-    pub(super) fn value<'a>(&'a self, slots: &[Slot<'a>]) -> Result<Value<'a>, NoAnswer> {
-        Ok(match self {
-            Node::Slot(slot) => slots.get(*slot).copied().unwrap_or_default().into(),
-            Node::Literal(value) => borrowed(value),
-            Node::Calculated(calculation, nodes) => {
-                calculate(*calculation, nodes[0].value(slots)?, nodes[1].value(slots)?)?
-            }
-            Node::Negated(node) => match node.value(slots)? {
-                Value::Int(value) => Value::Int(value.checked_neg().ok_or(NoAnswer)?),
-                Value::Float(value) => Value::Float(-value),
-                _ => return Err(NoAnswer),
-            },
-            Node::Chosen(nodes) => match nodes[0].holds(slots)? {
-                true => nodes[1].value(slots)?,
-                false => nodes[2].value(slots)?,
-            },
-            Node::Size(node) => match node.value(slots)? {
-                Value::Text(text) => {
-                    Value::Int(i64::try_from(text.chars().count()).unwrap_or(i64::MAX))
-                }
-                _ => return Err(NoAnswer),
-            },
-            Node::ToFloat(node) => match node.value(slots)? {
-                Value::Int(value) => Value::Float(value as f64),
-                Value::Float(value) => Value::Float(value),
-                _ => return Err(NoAnswer),
-            },
-            Node::ToInt(node) => match node.value(slots)? {
-                Value::Int(value) => Value::Int(value),
-                Value::Float(value) => Value::Int(whole(value)?),
-                _ => return Err(NoAnswer),
-            },
-            _ => Value::Bool(self.holds(slots)?),
-        })
-    }
-
-    /// Whether a condition holds for these slots.
-    pub(super) fn holds<'a>(&'a self, slots: &[Slot<'a>]) -> Result<bool, NoAnswer> {
-        Ok(match self {
-            Node::Not(node) => !node.holds(slots)?,
-            Node::And(nodes) => match (nodes[0].holds(slots), &nodes[1]) {
-                (Ok(false), _) => false,
-                (Ok(true), other) => other.holds(slots)?,
-                (Err(none), other) => match other.holds(slots) {
-                    Ok(false) => false,
-                    _ => return Err(none),
-                },
-            },
-            Node::Or(nodes) => match (nodes[0].holds(slots), &nodes[1]) {
-                (Ok(true), _) => true,
-                (Ok(false), other) => other.holds(slots)?,
-                (Err(none), other) => match other.holds(slots) {
-                    Ok(true) => true,
-                    _ => return Err(none),
-                },
-            },
-            Node::Equal(nodes) => equal(&nodes[0].value(slots)?, &nodes[1].value(slots)?),
-            Node::Ordered(order, nodes) => {
-                let (left, right) = (nodes[0].value(slots)?, nodes[1].value(slots)?);
-                compare(&left, &right)?.is_some_and(|found| order.holds(found))
-            }
-            Node::In(needle, elements) => {
-                let needle = needle.value(slots)?;
-                let mut found = false;
-                for element in elements {
-                    found |= equal(&needle, &element.value(slots)?);
-                }
-                found
-            }
-            Node::Tested(test, nodes) => match (nodes[0].value(slots)?, nodes[1].value(slots)?) {
-                (Value::Text(text), Value::Text(part)) => match test {
-                    TextTest::Contains => text.contains(part.as_ref()),
-                    TextTest::StartsWith => text.starts_with(part.as_ref()),
-                    TextTest::EndsWith => text.ends_with(part.as_ref()),
-                },
-                _ => return Err(NoAnswer),
-            },
-            Node::Matches(node, regex) => match node.value(slots)? {
-                Value::Text(text) => regex.is_match(&text),
-                _ => return Err(NoAnswer),
-            },
-            _ => match self.value(slots)? {
-                Value::Bool(answer) => answer,
-                _ => return Err(NoAnswer),
-            },
-        })
-    }
-}
-
-fn borrowed<'a>(value: &'a Value<'static>) -> Value<'a> {
-    match value {
-        Value::Null => Value::Null,
-        Value::Bool(value) => Value::Bool(*value),
-        Value::Int(value) => Value::Int(*value),
-        Value::Float(value) => Value::Float(*value),
-        Value::Text(text) => Value::Text(Cow::Borrowed(text.as_ref())),
-    }
-}
-
-fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
-    match (left, right) {
-        (Value::Null, Value::Null) => true,
-        (Value::Bool(a), Value::Bool(b)) => a == b,
-        (Value::Text(a), Value::Text(b)) => a == b,
-        _ => matches!(compare(left, right), Ok(Some(Ordering::Equal))),
-    }
-}
-
-/// How two numbers or texts stand to each other; `None` where one is not a number.
-fn compare(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, NoAnswer> {
-    Ok(match (left, right) {
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
-        (Value::Int(a), Value::Float(b)) => int_to_float(*a, *b),
-        (Value::Float(a), Value::Int(b)) => int_to_float(*b, *a).map(Ordering::reverse),
-        (Value::Text(a), Value::Text(b)) => Some(a.as_ref().cmp(b.as_ref())),
-        _ => return Err(NoAnswer),
-    })
-}
-
-/// The end of what an i64 can be, as a float: exact, because it is a power of two.
-const INT_END: f64 = 9_223_372_036_854_775_808.0;
-
-/// Exact, where converting either side would round.
-fn int_to_float(int: i64, float: f64) -> Option<Ordering> {
-    if float.is_nan() {
-        return None;
-    }
-    if float >= INT_END {
-        return Some(Ordering::Less);
-    }
-    if float < -INT_END {
-        return Some(Ordering::Greater);
-    }
-    let whole = float.trunc();
-    let fraction = float - whole;
-    Some(int.cmp(&(whole as i64)).then(0.0f64.total_cmp(&(fraction + 0.0))))
-}
-
-fn whole(value: f64) -> Result<i64, NoAnswer> {
-    match value > -INT_END && value < INT_END {
-        true => Ok(value as i64),
-        false => Err(NoAnswer),
-    }
-}
-
-fn calculate<'a>(
-    calculation: Calculation,
-    left: Value<'a>,
-    right: Value<'a>,
-) -> Result<Value<'a>, NoAnswer> {
-    let value = match (left, right) {
-        (Value::Int(a), Value::Int(b)) => Value::Int(
-            match calculation {
-                Calculation::Add => a.checked_add(b),
-                Calculation::Subtract => a.checked_sub(b),
-                Calculation::Multiply => a.checked_mul(b),
-                Calculation::Divide => a.checked_div(b),
-                Calculation::Modulo => a.checked_rem(b),
-            }
-            .ok_or(NoAnswer)?,
-        ),
-        (Value::Float(a), Value::Float(b)) => Value::Float(match calculation {
-            Calculation::Add => a + b,
-            Calculation::Subtract => a - b,
-            Calculation::Multiply => a * b,
-            Calculation::Divide => a / b,
-            Calculation::Modulo => return Err(NoAnswer),
-        }),
-        (Value::Text(a), Value::Text(b)) if calculation == Calculation::Add => {
-            Value::Text(Cow::Owned(format!("{a}{b}")))
+/// What does not depend on anything is worked out once. What fails is left to fail where it matters.
+fn fold(node: Node) -> Node {
+    let is_literal = |node: &Node| matches!(node, Node::Literal(_));
+    let is_constant = match &node {
+        Node::List(nodes) | Node::Call(_, nodes) => nodes.iter().all(is_literal),
+        Node::Map(entries) => {
+            entries.iter().all(|(key, value)| is_literal(key) && is_literal(value))
         }
-        _ => return Err(NoAnswer),
+        Node::Calculated(_, nodes) => nodes.iter().all(is_literal),
+        Node::Negated(node) => is_literal(node),
+        _ => false,
     };
-    Ok(value)
+    if !is_constant {
+        return node;
+    }
+    let value = node.value(&mut Frame::new(Scope::default())).map(Value::into_owned);
+    value.map_or(node, Node::Literal)
 }

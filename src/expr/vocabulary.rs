@@ -49,21 +49,61 @@ pub struct Vocabulary {
     names: Vec<(String, Type)>,
     by_name: HashMap<String, usize>,
     field_count: usize,
+    lists: Vec<String>,
 }
 
 impl Vocabulary {
+    /// The root through which an event's fields may be named: `event.card_id` is `card_id`.
+    pub const EVENT: &'static str = "event";
+    /// The root through which features may be named.
+    pub const FEATURE: &'static str = "feature";
+
     /// The fields of a kind's events, then `more`.
     pub fn new<'a>(kind: Kind, more: impl Iterator<Item = (&'a str, Type)>) -> Vocabulary {
         let own = fields(kind);
         let names: Vec<(String, Type)> =
             own.iter().copied().chain(more).map(|(name, ty)| (name.to_owned(), ty)).collect();
         let by_name = names.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
-        Vocabulary { names, by_name, field_count: own.len() }
+        Vocabulary { names, by_name, field_count: own.len(), lists: Vec::new() }
+    }
+
+    /// The same names, and lists that `in_list` may name: their order is that of the scope's lists.
+    #[must_use]
+    pub fn with_lists(mut self, names: &[String]) -> Vocabulary {
+        self.lists = names.to_vec();
+        self
     }
 
     /// The slot a name stands for.
     pub fn slot(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+
+    /// The slot and type of a name, plain or through its root.
+    pub(super) fn qualified(&self, name: &str) -> Option<(usize, Type)> {
+        let slot = match name.split_once('.') {
+            None => self.slot(name)?,
+            Some((Self::EVENT, name)) => self.slot(name).filter(|slot| *slot < self.field_count)?,
+            Some((Self::FEATURE, name)) => {
+                self.slot(name).filter(|slot| *slot >= self.field_count)?
+            }
+            Some(_) => return None,
+        };
+        Some((slot, self.type_of(slot)))
+    }
+
+    /// The place of a list.
+    ///
+    /// # Errors
+    /// What is wrong with its name, with the nearest one that is known.
+    pub(super) fn list(&self, name: &str) -> Result<usize, String> {
+        if let Some(list) = self.lists.iter().position(|known| known == name) {
+            return Ok(list);
+        }
+        Err(match nearest(name, self.lists.iter().map(String::as_str)) {
+            Some(known) => format!("unknown list {name:?}, did you mean {known:?}?"),
+            None => format!("unknown list {name:?}, expected the name of a declared list"),
+        })
     }
 
     /// The name of a slot.

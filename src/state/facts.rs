@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::set::{FLOAT_SCALE, FeatureSet, Field, KEYS, Key};
 use crate::event::{Entity, Event, Kind, Slot, Verdict};
-use crate::expr;
+use crate::expr::{self, Scope};
 
 /// Fields that an event of any kind has at most.
 const FIELDS_MAX: usize = 32;
@@ -140,9 +140,10 @@ impl FeatureSet {
         for slot in &plan.slots {
             slots[*slot] = expr::read(event, *slot);
         }
+        let scope = Scope { slots: &slots, lists: &[], at: event.event_time() };
         let mut passes = 0_u64;
         for (i, filter) in plan.filters.iter().enumerate() {
-            passes |= u64::from(filter.holds(&slots)) << i;
+            passes |= u64::from(filter.holds(&scope)) << i;
         }
         let mut facts = Facts {
             kind,
