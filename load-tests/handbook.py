@@ -9,6 +9,7 @@ Which rows may differ, and by how much, is in load-tests/handbook/compare.py.
     load-tests/handbook.py                      everything
     HANDBOOK_ROWS=20000 load-tests/handbook.py  only the first rows
     load-tests/handbook.py --kafka              through a broker, paced, by two processes: see below
+    load-tests/handbook.py --backtest           what a backtest exports, instead of decisions
     load-tests/handbook.py --self-test          is the comparison itself right? needs no weir
     load-tests/handbook.py --decided DIR        compares what a data folder has already
 
@@ -21,6 +22,8 @@ usage, or not available; 128 and the signal's number when stopped by one.
 
 import argparse
 import contextlib
+import csv
+import datetime
 import json
 import os
 import sqlite3
@@ -167,6 +170,43 @@ def read_decisions(folder, comparison):
     return payments
 
 
+def exported(args, work):
+    """The payments' lines that a backtest exports: cells by column."""
+    path = work / "features.csv"
+    words = [args.weir, "--log", "warn", "backtest", "--topology", TOPOLOGY, "--data", args.folder / "transactions.csv.zst",
+             "--map", MAPS[0], "--map", MAPS[1], "--export", path, "--json", work / "backtest.json"]
+    if args.rows < ALL_ROWS:
+        words += ["--limit", args.rows]
+    with open(work / "backtest.log", "ab") as out:
+        process = CHILDREN.start(words, stdout=out, stderr=out)
+        try:
+            code = process.wait(LONGEST_S)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise Failed(f"weir backtest is not done after {LONGEST_S} s") from error
+    last = (work / "backtest.log").read_text(errors="replace").strip().splitlines()[-1:]
+    if code != 0:
+        raise Failed(f"weir backtest ended with {code}: {' | '.join(last)}")
+    show(" ".join(last))
+    with open(path, newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
+
+
+def read_exported(args, work, comparison, known):
+    """Every exported payment goes into the comparison; what is wrong beside the columns."""
+    wanted = [column.feature for column in COLUMNS if column.feature]
+    payments = frauds = 0
+    for line in exported(args, work):
+        payments += 1
+        frauds += line["label"] == "1"
+        number = int(line["event_id"].removeprefix("tx-"))
+        if comparison.place(number) is not None:
+            second = int(datetime.datetime.fromisoformat(line["event_time"]).timestamp())
+            comparison.decided(number, second, [float(line[name]) if line[name] else None for name in wanted])
+    found = (("payments", payments, known.rows), ("frauds", frauds, known.frauds))
+    return [f"{have:,} {what} exported, expected {want:,}" for what, have, want in found if have != want]
+
+
 def problems_of(comparison, folder, known, payments):
     """What is wrong beside the columns."""
     problems = []
@@ -221,6 +261,11 @@ def compare(args, folder, known, ages=None):
         problems = problems_of(comparison, folder, known, payments)
     finally:
         folder.close()
+    return report_of(comparison, known, problems, ages)
+
+
+def report_of(comparison, known, problems, ages=None):
+    """What the comparison found, and what is wrong beside it."""
     columns = []
     for column, tally in zip(COLUMNS, comparison.tallies):
         holds = tally.different == 0 and tally.rows == comparison.rows
@@ -236,7 +281,11 @@ def compare(args, folder, known, ages=None):
 def prove(args, work):
     try:
         known = facts(args.folder, args.rows)
-        if args.kafka:
+        if args.backtest:
+            comparison = Comparison(expected(args.folder, known.rows), known.ties, lambda number: number < known.rows, None)
+            problems = read_exported(args, work, comparison, known)
+            args.report = report_of(comparison, known, problems)
+        elif args.kafka:
             store = broker.decide(args.weir, TOPOLOGY, args.folder, work, known.rows, known.rows + known.frauds, show)
             args.report = compare(args, store, known, Ages(args.folder, known.rows))
         else:
@@ -273,6 +322,7 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="keep the folder of the run, also when it holds")
     parser.add_argument("--self-test", action="store_true", help="try the comparison on right and wrong answers")
     parser.add_argument("--kafka", action="store_true", help="through a broker, paced, by two processes")
+    parser.add_argument("--backtest", action="store_true", help="what a backtest exports, instead of decisions")
     args = parser.parse_args()
     given = os.environ.get("HANDBOOK_ROWS")
     args.rows = ALL_ROWS

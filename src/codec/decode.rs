@@ -13,7 +13,7 @@ use super::frame::Frame;
 use super::redact::redact_in_place;
 use super::registry::{Known, Registry, RegistryError};
 use super::symbols::Fields;
-use super::validate::validate;
+use super::validate::{validate, validate_own};
 use super::writers::{Writer, Writers};
 use crate::event::{Code, Event, FailedStage, Kind, Millis, Text};
 use crate::log::Record;
@@ -46,6 +46,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// That an event's id was seen with another payload.
+    pub fn conflict(event: &Event<'_>) -> Refusal {
+        Refusal {
+            stage: FailedStage::Dedupe,
+            code: Code::ConflictingDuplicate,
+            message: format!(
+                "event_id {:?} was seen with another payload, expected the same bytes or another id",
+                event.event_id()
+            ),
+        }
+    }
+
     pub(super) fn new(stage: FailedStage, code: Code, message: impl Into<String>) -> Refusal {
         Refusal { stage, code, message: message.into() }
     }
@@ -172,11 +184,7 @@ impl Decoder {
         kind: Kind,
         payload: &'a [u8],
     ) -> Result<Unframed<'w, 'a>, DecodeError> {
-        if payload.len() > RECORD_BYTES_MAX {
-            let message =
-                format!("payload has {} bytes, expected at most {RECORD_BYTES_MAX}", payload.len());
-            return Err(Refusal::decode(Code::TooLarge, message).into());
-        }
+        check_size(payload)?;
         let (held, body) = match (Frame::of(payload), &self.registry) {
             (Some(Frame::Fingerprint(fingerprint, body)), _) => {
                 let writer = self.writers.get(fingerprint);
@@ -192,6 +200,26 @@ impl Decoder {
         };
         Ok(Unframed { held, body })
     }
+}
+
+/// Takes an event in that came in no record, as if it had come in one of this payload, under its own
+/// key and written when it happened: redacts and checks it.
+///
+/// # Errors
+/// The refusal that its dead letter would say.
+pub fn admit(event: &mut Event<'_>, payload: &[u8]) -> Result<(), Refusal> {
+    check_size(payload)?;
+    redact_event(event);
+    validate_own(event)
+}
+
+fn check_size(payload: &[u8]) -> Result<(), Refusal> {
+    if payload.len() <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("payload has {} bytes, expected at most {RECORD_BYTES_MAX}", payload.len());
+    Err(Refusal::decode(Code::TooLarge, message))
 }
 
 fn unframed(payload: &[u8], has_registry: bool) -> Refusal {

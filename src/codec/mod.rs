@@ -29,7 +29,7 @@ mod writers;
 
 pub use contract::Contract;
 pub use dead_letter::dead_letter;
-pub use decode::{DecodeError, Decoded, Decoder, Refusal};
+pub use decode::{DecodeError, Decoded, Decoder, Refusal, admit};
 pub use encode::{EncodeError, Encoder};
 pub use erasure::{ERASE_HEADER, check_account, check_erased_by, erased_account, erased_by};
 pub use frame::body;

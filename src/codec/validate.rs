@@ -26,7 +26,19 @@ pub(super) fn validate(event: &Event<'_>, record: &Record) -> Result<(), Refusal
     fields(event)?;
     sizes(event)?;
     key(event, record)?;
-    times(event, record)?;
+    times(event, record.timestamp_ms)?;
+    cards(event)
+}
+
+/// Checks an event that came in no record: its key is its own, and it was written when it happened.
+///
+/// # Errors
+/// The refusal of the first check that fails.
+pub(super) fn validate_own(event: &Event<'_>) -> Result<(), Refusal> {
+    ids(event)?;
+    fields(event)?;
+    sizes(event)?;
+    times(event, event.event_time().0)?;
     cards(event)
 }
 
@@ -199,17 +211,17 @@ fn key(event: &Event<'_>, record: &Record) -> Result<(), Refusal> {
     Err(refuse(Code::KeyMismatch, message))
 }
 
-fn times(event: &Event<'_>, record: &Record) -> Result<(), Refusal> {
+fn times(event: &Event<'_>, written_ms: i64) -> Result<(), Refusal> {
     let time = event.event_time();
     if time < EARLIEST {
         let message = format!("event_time is {time}, expected {EARLIEST} or later");
         return Err(refuse(Code::TimeTooEarly, message));
     }
-    let latest = record.timestamp_ms.saturating_add(AHEAD_MAX_MS);
+    let latest = written_ms.saturating_add(AHEAD_MAX_MS);
     if time.0 > latest {
         let message = format!(
             "event_time is {time}, expected at most 10 minutes after the record's own {}",
-            Millis(record.timestamp_ms)
+            Millis(written_ms)
         );
         return Err(refuse(Code::TimeInFuture, message));
     }

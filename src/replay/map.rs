@@ -21,7 +21,7 @@ pub struct Map {
     pub(super) inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Inner {
     pub(super) columns: Columns,
     /// `None`: told by the first byte
@@ -30,6 +30,8 @@ pub(super) struct Inner {
     pub(super) skips: Vec<Skip>,
     pub(super) group: Option<GroupBy>,
     pub(super) events: Vec<EventMap>,
+    /// see [`Map::with_flag`]
+    pub(super) flag: Option<ColumnId>,
 }
 
 /// How rows are written.
@@ -40,7 +42,7 @@ pub(super) enum Format {
 }
 
 /// Rows to leave out, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Skip {
     pub(super) when: Vec<Condition>,
     pub(super) reason: String,
@@ -55,7 +57,7 @@ pub(super) struct GroupBy {
 }
 
 /// One kind of event made of a row or group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct EventMap {
     pub(super) kind: Kind,
     pub(super) when: Vec<Condition>,
@@ -89,6 +91,20 @@ impl Map {
         let root = document.parse()?;
         let inner = read_root(&Section::root(&document, root.get_ref()))?;
         Ok(Map { inner: Arc::new(inner) })
+    }
+
+    /// The kinds of the events it makes, some of them more than once.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.inner.events.iter().map(|event| event.kind)
+    }
+
+    /// The same map, which reads one column more: [`Mapped::flag`](super::Mapped) of a row's events.
+    /// The column holds 1 or 0, true or false, or nothing; `named_in` says in errors who asks for it.
+    #[must_use]
+    pub fn with_flag(&self, column: &str, named_in: &str) -> Map {
+        let mut inner = Inner::clone(&self.inner);
+        inner.flag = Some(inner.columns.intern(column, || named_in.to_owned()));
+        Map { inner: Arc::new(inner) }
     }
 }
 
@@ -124,6 +140,7 @@ fn read_root(root: &Section<'_>) -> Result<Inner, MapError> {
         skips,
         group,
         events,
+        flag: None,
     })
 }
 

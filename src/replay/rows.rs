@@ -13,7 +13,7 @@ use super::group::Groups;
 use super::input::{Input, Progress};
 use super::json_rows::{self, Lines};
 use super::map::{Format, Inner, Map};
-use super::row::Row;
+use super::row::{Row, wrong_cell};
 use crate::event::Event;
 
 /// Rows no event of the map wanted, see [`Rows::skipped`].
@@ -29,6 +29,8 @@ pub struct Mapped {
     pub row: u64,
     /// bytes of the file consumed so far, compressed ones where it is compressed, for a progress bar
     pub bytes_read: u64,
+    /// what the column of [`Map::with_flag`] says, of a group in its first row
+    pub flag: Option<bool>,
 }
 
 /// The events of a file in the order of its rows: a stream that holds one row, or the open groups.
@@ -70,7 +72,8 @@ enum Reader {
 
 /// What one step brought.
 enum Step {
-    Made(Vec<Event<'static>>, u64),
+    /// events of one row, its number and what its flag says
+    Made(Vec<Event<'static>>, u64, Option<bool>),
     /// so many rows, for this reason
     Skipped(u64, String),
     /// a row went into a group, or none was complete
@@ -206,11 +209,12 @@ impl Rows {
     fn take(&mut self, step: Step) {
         let bytes_read = self.read.bytes();
         match step {
-            Step::Made(events, row) => {
+            Step::Made(events, row, flag) => {
                 self.ready.extend(events.into_iter().map(|event| Mapped {
                     event,
                     row,
                     bytes_read,
+                    flag,
                 }));
             }
             Step::Skipped(rows, reason) => *self.skipped.entry(reason).or_default() += rows,
@@ -245,7 +249,7 @@ fn event_of_line(lines: &mut Lines) -> Result<Step, Failure> {
             let event = build::from_json(line).map_err(|problem| {
                 Failure::of_making(RowProblem { place, problem: Box::new(problem) })
             })?;
-            return Ok(Step::Made(vec![event], place.row));
+            return Ok(Step::Made(vec![event], place.row, None));
         }
         Err(problem) => problem,
     };
@@ -295,6 +299,22 @@ impl MappedRows {
         read.map_err(RowProblem::at(&self.row))
     }
 
+    /// What the row's flag says.
+    fn flag(&self, row: &Row) -> Result<Option<bool>, RowProblem> {
+        let Some(column) = self.map.flag else { return Ok(None) };
+        match row.cell(column) {
+            "" => Ok(None),
+            "1" | "true" => Ok(Some(true)),
+            "0" | "false" => Ok(Some(false)),
+            cell => {
+                let columns = &self.map.columns;
+                let expected = "1 or 0, true or false, or nothing where it is not known";
+                let from = columns.describe(&[column]);
+                Err(RowProblem::at(row)(wrong_cell("label", from, cell, expected)))
+            }
+        }
+    }
+
     /// The events of a row, or of the rows of a group: all of them or an error.
     fn make(&self, rows: &[Row]) -> Result<Step, RowProblem> {
         let Some((first, last)) = rows.first().zip(rows.last()) else {
@@ -306,7 +326,7 @@ impl MappedRows {
             .collect::<Result<Vec<_>, _>>()?;
         match events.is_empty() {
             true => Ok(Step::Skipped(rows.len() as u64, NO_EVENT.to_owned())),
-            false => Ok(Step::Made(events, last.place.row)),
+            false => Ok(Step::Made(events, last.place.row, self.flag(first)?)),
         }
     }
 }

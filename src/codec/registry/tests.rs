@@ -381,11 +381,15 @@ fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn c
         log.appender().unwrap().append(&batch).unwrap();
     }
     let lookup = Duration::from_millis(250);
+    let features = Arc::new(crate::state::FeatureSet::shipped().unwrap());
+    let rules =
+        crate::score::RuleSet::load(&[], &crate::score::Lists::default(), &features).unwrap();
+    let engine = crate::score::Engine::new(rules);
     let context = Context {
         log: Arc::clone(&log),
         decoder: Arc::new(decoder(Registry { lookup, ..flaky.registry() })),
-        rules: Arc::new(Vec::new()),
-        features: Arc::new(crate::state::FeatureSet::shipped().unwrap()),
+        switch: crate::policy::Switch::fixed(engine),
+        features,
         profiles: None,
         standby: None,
         snapshots: crate::stage::SnapshotPlan::None,
@@ -413,7 +417,7 @@ fn run_stage(folder: &std::path::Path, flaky: &Flaky, append: bool) -> Arc<dyn c
         accept_state_gap: false,
         until_end: true,
     };
-    assert_eq!(Stage::start(&context, &settings).unwrap().join().unwrap(), StageEnd::AtEnd);
+    assert_eq!(Stage::start(&context, &settings, None).unwrap().join().unwrap(), StageEnd::AtEnd);
     log
 }
 
