@@ -3,7 +3,7 @@
 CARGO ?= cargo
 DATA_SETS ?= ../shared/data
 
-.PHONY: demo test lint unit prove prove-kafka memory crash bench store-paused restore handbook steps
+.PHONY: demo test lint unit prove prove-kafka memory crash bench engine detection store-paused restore handbook steps
 
 ## decisions on simulated events, with a page at http://127.0.0.1:8080/
 demo:
@@ -52,6 +52,14 @@ memory:
 ## 20,000 seeded crash runs
 crash:
 	WEIR_CRASH_RUNS=all $(CARGO) test --release --lib stage::tests::a_crash -- --nocapture
+
+## what rules, lists and models cost
+engine:
+	$(CARGO) bench --bench expressions --bench lists --bench models
+
+## how well fraud is told from the rest, on a public data set (Python with numpy and XGBoost, made once)
+detection:
+	load-tests/detection.sh "$(DATA_SETS)"
 
 ## weir against a bare librdkafka loop, five pairs; its store sink against the bare driver, three
 bench:

@@ -15,7 +15,7 @@ use weir::config::Topology;
 use weir::event::{Kind, Millis, Position, Slot, Source, Text, Topic};
 use weir::log::embedded::{EmbeddedLog, Options};
 use weir::log::{Log, Member, Membership, Record, RecordBatch};
-use weir::score::{Case, Engine, RuleSet};
+use weir::score::{Case, Engine, Lists, RuleSet};
 use weir::sim::{Settings, Simulator};
 use weir::stage::{Lanes, Merge};
 use weir::state::{Came, FeatureSet, Features, Horizon, Profiles, State};
@@ -88,7 +88,8 @@ fn main() {
     let topology = Topology::load(&folder).expect("the shipped topology is sound");
     let features = FeatureSet::load(&topology.features, Horizon::default().ids);
     let features = Arc::new(features.expect("the shipped features are sound"));
-    let rules = RuleSet::load(&topology.rules, &features).expect("the shipped rules are sound");
+    let rules = RuleSet::load(&topology.rules, &Lists::default(), &features)
+        .expect("the shipped rules are sound");
     let engine = Engine::new(rules);
     let decoder = Decoder::new(Writers::built_in());
     let records = records();
@@ -196,6 +197,7 @@ fn decide(
                 tenant: decoded.event.tenant(),
                 account_id: decoded.event.account_id(),
                 subject_id: decoded.event.subject_id(),
+                policy_version: 0,
                 decided_at: Millis(0),
                 fields: engine.fields_of(&decoded.event),
                 features,

@@ -361,6 +361,14 @@ def run_course(world, weir, port, seed):
     say(f"   account {first['account_id']} is erased")
     must([kafka_lib.BIN / "weir", "--log", "warn", "erase", "--topology", world.topology, "--yes", "--account",
           f"{first['tenant']}/{first['account_id']}"], world.env("load"))
+    say("   a flag is set and set back")
+    # the first of a histogram is not seen to rise
+    for count, words in enumerate((("set", "proof", "true"), ("reset", "proof")), 1):
+        must([kafka_lib.BIN / "weir", "--log", "warn", "flags", *words, "--topology", world.topology, "--data",
+              world.folder / "pen"], world.env("load"))
+        until(lambda least=count: sum(figures(weir, port).values("weir_policy_changes_total")) >= least, START_S,
+              "a change that was taken up", 0.2)
+        time.sleep(3 * SCRAPE_MS / 1000)
     say(f"   weir is stopped in a transaction for {ASLEEP_S} s")
     stop_in_transaction(weir)
     try:

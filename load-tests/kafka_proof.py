@@ -19,9 +19,10 @@ from pathlib import Path
 
 from kafka_lib import Failed, Input, ROOT, World, broker_session_s, build, concluded, say
 from kafka_scenarios import NEEDS_BROKER, Options, QUICK, SCENARIOS, STORE_SCENARIOS, seconds_of
+from kafka_control import CONTROL_SCENARIOS
 from kafka_state import STATE_SCENARIOS
 
-SCENARIOS = SCENARIOS | STATE_SCENARIOS
+SCENARIOS = SCENARIOS | STATE_SCENARIOS | CONTROL_SCENARIOS
 ALL = SCENARIOS | STORE_SCENARIOS
 
 # of the consumer protocol: each costs the dead member's session

@@ -462,6 +462,6 @@ STORE_SCENARIOS = {
     "store-edges": (store_edges, ("classic",)),
 }
 NEEDS_BROKER = ("broker-kill", "outage", "outage-kill")
-QUICK = ("paced", "kills", "sigterm", "zombie")
+QUICK = ("paced", "kills", "sigterm", "zombie", "control")
 
 __all__ = ["NEEDS_BROKER", "Options", "QUICK", "Result", "SCENARIOS", "STORE_SCENARIOS", "command", "seconds_of"]

@@ -1,12 +1,15 @@
 //! weir decides about money events while they happen.
 pub mod api;
+pub mod backtest;
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod event;
 pub mod expr;
+pub mod lists;
 pub mod log;
 pub mod outbound;
+pub mod policy;
 pub mod replay;
 pub mod score;
 pub mod sim;

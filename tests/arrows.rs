@@ -8,16 +8,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room may import those after it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 20] = [
     "cli",
     "api",
     "sink",
     "stage",
+    "backtest",
+    "policy",
     "replay",
     "sim",
     "score",
     "state",
     "expr",
+    "lists",
     "codec",
     "text",
     "snapshot",
@@ -29,8 +32,9 @@ const ROOMS: [&str; 17] = [
 ];
 
 /// Rooms that import less than their place allows.
-const ONLY: [(&str, &[&str]); 7] = [
-    ("expr", &["event", "config"]),
+const ONLY: [(&str, &[&str]); 8] = [
+    ("expr", &["event", "config", "lists"]),
+    ("lists", &["event", "config"]),
     ("replay", &["codec", "event"]),
     ("sim", &["event"]),
     ("snapshot", &["event", "config", "telemetry", "outbound"]),
@@ -39,7 +43,7 @@ const ONLY: [(&str, &[&str]); 7] = [
     ("outbound", &[]),
 ];
 
-const PURE: [&str; 4] = ["score", "state", "expr", "sim"];
+const PURE: [&str; 5] = ["score", "state", "expr", "lists", "sim"];
 
 /// Words that the files of pure rooms do not have, and entries of `std`.
 const IMPURE_WORDS: [&str; 4] = ["SystemTime", "Instant", "tokio", "rusqlite"];
@@ -264,8 +268,12 @@ fn impurities(room: &str, code: &str) -> Vec<Fault> {
         }
     }
     for (at, name) in after(code, "std") {
-        let inner = code[at + name.len()..].strip_prefix("::").map(first_name);
-        let address = inner.is_some_and(|inner| ADDRESSES.contains(&inner.as_str()));
+        let inner = code[at + name.len()..].strip_prefix("::").unwrap_or_default();
+        let inner = match inner.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((inner, _)) => inner.split(',').map(|name| name.trim().to_owned()).collect(),
+            None => vec![first_name(inner)],
+        };
+        let address = inner.iter().all(|inner| ADDRESSES.contains(&inner.as_str()));
         if IMPURE_STD.contains(&name.as_str()) && !address {
             faults.push((line_of(code, at), format!("{room} mentions std::{name}")));
         }
@@ -347,6 +355,7 @@ fn an_import_that_points_up_is_found_wherever_it_hides() {
         ("state/x.rs", "fn f(at: std::time::SystemTime) {}", 1, "SystemTime"),
         ("sim/x.rs", "use std::{fmt, fs::File};", 1, "std::fs"),
         ("sim/x.rs", "use std::net::TcpStream;", 1, "std::net"),
+        ("sim/x.rs", "use std::net::{IpAddr, TcpStream};", 1, "std::net"),
         ("score/x.rs", "#[tokio::main] async fn f() {}", 1, "tokio"),
         ("state/x.rs", "use rusqlite::Connection;", 1, "rusqlite"),
     ] {
@@ -369,6 +378,7 @@ fn an_import_that_points_down_and_what_only_looks_like_one_pass() {
         ("score/x.rs", "#[cfg(test)]\nmod tests {\n    use crate::stage::X;\n    fn f() {}\n}"),
         ("state/x.rs", "use super::score; fn f<'a>(x: &'a str) {}"),
         ("sim/x.rs", "let r#type = std::net::Ipv4Addr::LOCALHOST; struct Instantly;"),
+        ("sim/x.rs", "use std::net::{IpAddr, Ipv4Addr};"),
         ("stage/x.rs", "use std::time::Instant; use std::fs;"),
         ("config/x.rs", "use crate::telemetry::Clock; use std::fs;"),
         ("replay/x.rs", "use crate::{codec::json, event::Event};"),

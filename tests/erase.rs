@@ -9,11 +9,10 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::copy_folder;
+use common::world::{World, command};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -27,71 +26,7 @@ const UNPROVED: i32 = 7;
 const PATIENCE: Duration = Duration::from_secs(60);
 const READ: [&str; 6] = ["labels", "disputes", "chats", "invoices", "transactions", "escalations"];
 
-/// How a command ended: its exit code, what it printed, what it said.
-type Ended = (i32, String, String);
-
-/// A weir with a data folder of its own.
-struct World {
-    folder: tempfile::TempDir,
-    prefix: String,
-}
-
 impl World {
-    fn begin(brokers: Option<&str>) -> World {
-        let prefix = format!("erase{}.", std::process::id());
-        let world = World { folder: tempfile::tempdir().unwrap(), prefix };
-        copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("topology"), &world.topology());
-        if let Some(brokers) = brokers {
-            let file = world.topology().join("weir.toml");
-            let kafka = format!(
-                "brokers = \"{brokers}\"\nprefix = \"{}\"\nprocess = \"one\"",
-                world.prefix
-            );
-            let settings = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, format!("{settings}\n[kafka]\n{kafka}\n")).unwrap();
-            let topology = world.topology();
-            let words = ["topics", "create", "--partitions", "2", "--topology"];
-            assert!(command(&words).arg(topology).status().unwrap().success());
-        }
-        world
-    }
-
-    fn topology(&self) -> PathBuf {
-        self.folder.path().join("topology")
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = command(words);
-        command.arg("--topology").arg(self.topology()).arg("--data").arg(self.data());
-        command
-    }
-
-    fn weir(&self, words: &[&str]) -> Ended {
-        let output = self.command(words).stdin(Stdio::null()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let code = output.status.code().unwrap_or(-1);
-        (code, text(&output.stdout), text(&output.stderr))
-    }
-
-    fn done(&self, words: &[&str]) -> String {
-        let (code, printed, said) = self.weir(words);
-        assert_eq!(code, 0, "{words:?}: {said}");
-        printed
-    }
-
-    fn json(&self, words: &[&str]) -> Json {
-        serde_json::from_str(&self.done(words)).unwrap()
-    }
-
-    fn generate(&self, seed: &str) {
-        let words = ["generate", "--to-topics", "--count", "3000", "--accounts", "60"];
-        self.done(&[&words[..], &["--seed", seed]].concat());
-    }
-
     /// Accounts of what is generated from this seed.
     fn accounts(&self, seed: &str) -> Vec<String> {
         let words = ["generate", "--count", "3000", "--accounts", "60", "--seed", seed];
@@ -172,15 +107,9 @@ impl World {
     }
 }
 
-fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(["--log", "warn"]).args(words);
-    command
-}
-
 #[test]
 fn what_is_remembered_of_an_account_goes_from_state_and_snapshots_and_of_others_stays() {
-    let world = World::begin(None);
+    let world = World::begin("erase", None);
     let accounts = world.accounts("1");
     let (account, other) = (accounts[3].as_str(), accounts[4].as_str());
     world.generate("1");
@@ -218,7 +147,7 @@ fn what_is_remembered_of_an_account_goes_from_state_and_snapshots_and_of_others_
 
 #[test]
 fn a_wait_ends_when_nothing_holds_the_account_any_more_and_else_says_what_does() {
-    let world = World::begin(None);
+    let world = World::begin("erase", None);
     let accounts = world.accounts("1");
     world.generate("1");
     world.run();
@@ -253,7 +182,7 @@ fn a_wait_ends_when_nothing_holds_the_account_any_more_and_else_says_what_does()
 
 #[test]
 fn what_may_not_be_is_refused_and_nothing_is_written() {
-    let world = World::begin(None);
+    let world = World::begin("erase", None);
     world.generate("1");
     let lengths = || world.json(&["state", "hash", "--json", "--log-alone"]);
     world.run();
@@ -286,7 +215,7 @@ fn on_a_broker_a_tombstone_is_null_under_its_header_and_erases() {
         eprintln!("skipped: WEIR_TEST_BROKERS is not set (scripts/services run --kafka -- …)");
         return;
     };
-    let world = World::begin(Some(&brokers));
+    let world = World::begin("erase", Some(&brokers));
     let accounts = world.accounts("1");
     let (account, other) = (accounts[3].as_str(), accounts[4].as_str());
     world.generate("1");

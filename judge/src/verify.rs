@@ -13,6 +13,7 @@ mod compare;
 mod deadlines;
 mod inputs;
 mod outputs;
+mod policies;
 mod rollups;
 mod store;
 mod touches;
@@ -34,6 +35,7 @@ use crate::schemas::Schemas;
 use crate::tables::{self, StoreCluster};
 
 use compare::{Alike, Other};
+use policies::Policies;
 use rollups::Counts;
 use store::Stored;
 
@@ -148,6 +150,8 @@ struct Findings {
     rollups: HashMap<(u32, i64), Counts>,
     /// escalations that have a dead letter of the notifier
     undeliverable: HashSet<(u32, i64)>,
+    /// what decisions name
+    policies: Policies,
 }
 
 impl Findings {
@@ -159,6 +163,7 @@ impl Findings {
         rollups::merge(&mut self.recount, other.recount);
         self.rollups.extend(other.rollups);
         self.undeliverable.extend(other.undeliverable);
+        self.policies.merge(other.policies, &mut self.report);
     }
 }
 
@@ -309,13 +314,14 @@ fn judge(part: &Part<'_, '_>) -> Result<Findings, Unreadable> {
 }
 
 /// Identifiers of the payment system and of weir: they may look like a card number.
-const IDENTIFIERS: [&str; 10] = [
+const IDENTIFIERS: [&str; 11] = [
     "decision_id",
     "escalation_id",
     "event_id",
     "account_id",
     "subject_id",
     "feature_set",
+    "policy",
     "rule_set",
     "model",
     "lists",

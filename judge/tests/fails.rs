@@ -248,6 +248,23 @@ fn decisions() {
 }
 
 #[test]
+fn policies() {
+    judged("policy_steps_back", |world| {
+        let last = world.decisions.iter().rposition(|decision| decision.partition == 0).unwrap();
+        set(&mut world.decisions[last].fields, "policy_version", Value::Long(1));
+    })
+    .fails(&["policies"], "version 1 comes after 2");
+    judged("policy_of_two_names", |world| {
+        let of = |world: &World, partition| {
+            world.decisions.iter().position(|decision| decision.partition == partition).unwrap()
+        };
+        let first = of(world, 1);
+        set(&mut world.decisions[first].fields, "policy", text("other"));
+    })
+    .fails(&["policies"], "version 2 is policy");
+}
+
+#[test]
 fn escalations() {
     type Change = (&'static str, Value, &'static str);
     judged("escalation_missing", |world| {

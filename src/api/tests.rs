@@ -47,6 +47,8 @@ pub(super) fn decision(i: i64, kind: Kind, outcome: Outcome) -> Decision<'static
         fields: vec![FieldValue { name: text("amount_minor"), value: Slot::Int(i64::MAX) }],
         features: vec![Slot::Int(i); FeatureSet::shipped().unwrap().len()],
         feature_set: Text::from(FeatureSet::shipped().unwrap().hash().to_owned()),
+        policy: text("policy"),
+        policy_version: 1,
         rule_set: text("rules"),
         model: None,
         lists: None,

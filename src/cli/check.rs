@@ -1,5 +1,6 @@
 //! `weir check`: everything that can be known before anything runs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::{Exit, Failure};
 use crate::codec::Writers;
 use crate::config::{Place, Problem, Problems, Topology};
 use crate::event::Kind;
-use crate::score::RuleSet;
+use crate::score::{Lists, Models, Policy};
 use crate::state::FeatureSet;
 
 /// Checks a topology without running it: files, types of all rules, their tests, schemas.
@@ -30,9 +31,9 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match check(&self.topology) {
-            Ok((topology, rules)) => {
+            Ok((topology, policy)) => {
                 if !self.json {
-                    say_on!("{}", describe(&topology, &rules));
+                    say_on!("{}", describe(&topology, &policy));
                 }
                 Ok(())
             }
@@ -55,17 +56,25 @@ impl Check {
 }
 
 /// Loads a topology with everything it names.
-pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, RuleSet), Problems> {
+pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, Policy), Problems> {
     let topology = Topology::load(folder)?;
     let features = Arc::new(FeatureSet::load(&topology.features, *topology.dedupe.ids.get_ref())?);
-    let rules = RuleSet::load(&topology.rules, &features)?;
+    let policy = load(&topology, &features)?;
     Writers::built_in()
         .add_folder(&topology.schemas())
         .map_err(|error| Problem::new(Place::file(&topology.schemas()), error.to_string()))?;
-    Ok((topology, rules))
+    Ok((topology, policy))
 }
 
-fn describe(topology: &Topology, rules: &RuleSet) -> String {
+/// Loads what decides.
+pub(super) fn load(topology: &Topology, features: &Arc<FeatureSet>) -> Result<Policy, Problems> {
+    let lists = Lists::load(&topology.lists, &BTreeMap::new(), features)?;
+    let models = Models::load(&topology.models, &BTreeMap::new(), lists.names(), features)?;
+    Policy::load(&topology.rules, lists, models, &BTreeMap::new(), features)
+}
+
+fn describe(topology: &Topology, policy: &Policy) -> String {
+    let rules = policy.rules();
     let mut text = String::new();
     let mut line = |line: String| {
         // writing to a string cannot fail
@@ -80,6 +89,17 @@ fn describe(topology: &Topology, rules: &RuleSet) -> String {
     for kind in Kind::SCORED {
         let ids: Vec<&str> = rules.rule_ids(kind).collect();
         line(format!("  {:<12} {} rules: {}", kind.label(), ids.len(), ids.join(", ")));
+    }
+    for (name, list) in policy.lists().all() {
+        line(format!("list      {name}: {} entries", list.len()));
+    }
+    for (name, kind, model) in policy.models().all() {
+        line(format!(
+            "model     {name} of {}: {} with {} features",
+            kind.label(),
+            model.kind(),
+            model.features().len()
+        ));
     }
     let features = rules.features();
     line(format!("features  {}, feature set {}", features.len(), features.hash()));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::Problems;
 use crate::log::LogError;
+use crate::policy::Trouble;
 use crate::sink::store::StoreError;
 use crate::snapshot::SnapshotError;
 use crate::stage::StageFailure;
@@ -104,6 +105,17 @@ impl From<SnapshotError> for Failure {
     }
 }
 
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unavailable(error) => error.into(),
+            Trouble::Schema(_) => Failure::new(Exit::Unreachable, trouble),
+            Trouble::Missing { .. } => Failure::new(Exit::Failed, trouble),
+            Trouble::Rejected(_) => Failure::new(Exit::Invalid, trouble),
+        }
+    }
+}
+
 impl From<StageFailure> for Failure {
     fn from(failure: StageFailure) -> Self {
         let exit = match &failure {
@@ -111,7 +123,6 @@ impl From<StageFailure> for Failure {
             StageFailure::StateGap(_) => Exit::StateGap,
             StageFailure::Log(LogError::DiskFull { .. }) => Exit::DiskFull,
             StageFailure::Fenced(_) => Exit::InUse,
-            StageFailure::Rules(_) => Exit::Invalid,
             StageFailure::Log(_) | StageFailure::Lost(_) => Exit::Failed,
         };
         Failure::new(exit, failure)

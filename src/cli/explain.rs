@@ -1,103 +1,203 @@
 //! `weir explain`: why a decision is what it is, and proof that it is.
 
-use std::collections::HashMap;
-use std::path::Path;
+mod show;
+mod verify;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::open::{read_store, runtime};
-use super::{Exit, Failure, Places, archive};
-use crate::codec::{Contract, Encoder, body, decode_offline, json};
-use crate::event::Decision;
-use crate::score::Engine;
+use self::verify::{Tally, Verifier};
+use super::open::{read_log, read_store, runtime};
+use super::{Exit, Failure, Places};
+use crate::codec::{Contract, decode_offline, json};
+use crate::config::Snapshots;
+use crate::event::{Decision, Position, Topic};
+use crate::log::Log;
 use crate::sink::store::Store;
+use crate::snapshot::Vault;
 
 /// Decisions read at once.
 const PAGE: usize = 1_000;
-/// Differences shown.
-const SHOWN_MAX: usize = 10;
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// Shows a decision for people, or decides it again from its own record and compares the bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir explain 5f0c…\n  weir explain 5f0c… --verify\n  \
-    weir explain --all --verify --limit 50000\n\nExit code 7 if a decision does not re-run to the same bytes.")]
+    weir explain --verify topic --limit 50000\n  weir explain --verify decisions.jsonl\n\n\
+    A file has a decision in each line, as --json prints them.\n\n\
+    Exit code 7 if a decision does not re-run to the same bytes, 1 if there is none.")]
 pub(super) struct Explain {
     /// Id of the decision
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "verify"])]
     id: Option<Uuid>,
-    /// Every stored decision, up to --limit; only with --verify
+    /// The same as --verify store
     #[arg(long, requires = "verify", conflicts_with = "id")]
     all: bool,
-    /// Decide again from the record and compare the bytes
-    #[arg(long)]
-    verify: bool,
-    /// How many decisions with --all
+    /// Decide again from the record and compare the bytes: of the decision, or of those in store, topic or
+    /// a file
+    #[arg(long, value_name = "store|topic|FILE", num_args = 0..=1, default_missing_value = "")]
+    verify: Option<String>,
+    /// How many decisions at most, where there is no id
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
-    /// The decision as JSON
+    /// The decision as JSON in one line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     places: Places,
 }
 
+/// What is decided again.
+enum Wanted {
+    /// one decision of the store
+    One(Uuid),
+    /// those of the store
+    Store,
+    /// those of the topic
+    Topic,
+    /// those of a file
+    File(PathBuf),
+}
+
 impl Explain {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let data = self.places.data()?;
         let runtime = runtime()?;
-        let store = read_store(&self.places, runtime.handle())?;
-        let mut verifier = Verifier::new(&data);
-        let Some(id) = self.id else {
-            return self.verify_all(store.as_ref(), &mut verifier);
+        let settings = match self.places.topology.is_dir() {
+            true => self.places.load()?.snapshots,
+            // whoever names a data folder may have nothing else left of it
+            false => Snapshots::default(),
         };
+        let data = self.places.data()?;
+        let vault = Vault::open_existing(&settings, &data, runtime.handle())?;
+        let mut verifier = Verifier::new(vault);
+        let tally = match self.wanted()? {
+            Wanted::One(id) => {
+                let store = read_store(&self.places, runtime.handle())?;
+                return self.explain(id, store.as_ref(), &mut verifier);
+            }
+            Wanted::Store => {
+                let store = read_store(&self.places, runtime.handle())?;
+                self.verify_store(store.as_ref(), &mut verifier)?
+            }
+            Wanted::Topic => self.verify_topic(read_log(&self.places)?.as_ref(), &mut verifier)?,
+            Wanted::File(path) => self.verify_file(&path, &mut verifier)?,
+        };
+        if let Some(trouble) = verifier.away {
+            return Err(trouble.into());
+        }
+        self.tell(&tally)
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let from = self.verify.as_deref().unwrap_or_default();
+        match (self.id, from) {
+            (Some(id), "") => Ok(Wanted::One(id)),
+            (Some(_), _) => {
+                let message = format!("both an id and --verify {from}, expected one of them");
+                Err(Failure::new(Exit::Invalid, message))
+            }
+            (None, "store") => Ok(Wanted::Store),
+            (None, "topic") => Ok(Wanted::Topic),
+            (None, "") if self.all => Ok(Wanted::Store),
+            (None, "") => {
+                let message =
+                    "--verify names nothing, expected store, topic, a file, or an id before it";
+                Err(Failure::new(Exit::Invalid, message))
+            }
+            (None, from) => Ok(match from.parse() {
+                Ok(id) => Wanted::One(id),
+                Err(_) => Wanted::File(PathBuf::from(from)),
+            }),
+        }
+    }
+
+    fn explain(&self, id: Uuid, store: &dyn Store, verifier: &mut Verifier) -> Result<(), Failure> {
         let record = store.decision(id)?.ok_or_else(|| {
             let message = format!("no decision {id} in the store");
             Failure::new(Exit::Failed, message)
         })?;
-        let decision = read(&record).map_err(|reason| Failure::new(Exit::Failed, reason))?;
+        let decision: Decision<'_> = decode_offline(Contract::Decision, &record)
+            .map_err(|error| Failure::new(Exit::Failed, unreadable(&error)))?;
         if self.json {
             let json = json::to_value(Contract::Decision, &decision)
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
-            say!("{json:#}");
+            say!("{json}");
         } else {
-            show(&decision, &verifier.features(&decision));
+            show::show(&decision, &verifier.features(&decision));
+            show::attributions(&verifier.attributions(&decision));
         }
-        if self.verify {
+        if self.verify.is_some() {
             verifier.verify(&record).map_err(|reason| Failure::new(Exit::Unproved, reason))?;
             eprintln!("verified: {} bytes, the same again", record.len());
         }
         Ok(())
     }
 
-    fn verify_all(&self, store: &dyn Store, verifier: &mut Verifier<'_>) -> Result<(), Failure> {
+    fn verify_store(&self, store: &dyn Store, verifier: &mut Verifier) -> Result<Tally, Failure> {
         let known = store.counts()?.map_or(u64::MAX, |counts| counts.decisions);
-        let total = known.min(self.limit as u64);
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {msg}");
-        let bar = ProgressBar::new(total)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let mut tally = Tally::new(known.min(self.limit as u64));
         let mut after = None;
-        let (mut same, mut different) = (0u64, 0u64);
-        while ((same + different) as usize) < self.limit {
-            let left = self.limit - (same + different) as usize;
-            let page = store.page(after, PAGE.min(left))?;
+        while tally.count() < self.limit {
+            let page = store.page(after, PAGE.min(self.limit - tally.count()))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
             for (id, record) in &page {
-                match verifier.verify(record) {
-                    Ok(()) => same += 1,
-                    Err(reason) => {
-                        different += 1;
-                        if different as usize <= SHOWN_MAX {
-                            bar.suspend(|| eprintln!("{id}: {reason}"));
-                        }
+                tally.add(|| id.to_string(), verifier.verify(record));
+            }
+        }
+        Ok(tally)
+    }
+
+    fn verify_topic(&self, log: &dyn Log, verifier: &mut Verifier) -> Result<Tally, Failure> {
+        let topic = Topic::Decisions;
+        let mut reader = log.reader()?;
+        let mut spans = Vec::new();
+        for partition in 0..log.partitions(topic)? {
+            let beginning = log.beginning(topic, partition)?;
+            let end = log.settled_end(topic, partition)?;
+            spans.push((Position { topic, partition, offset: beginning }, end));
+        }
+        let known: i64 = spans.iter().map(|(from, end)| end - from.offset).sum();
+        let mut tally = Tally::new(known.unsigned_abs().min(self.limit as u64));
+        let mut records = Vec::new();
+        for (mut from, end) in spans {
+            while from.offset < end && tally.count() < self.limit {
+                let next = reader.read(from, end, READ_BYTES, &mut records)?;
+                if next == from.offset {
+                    break;
+                }
+                from.offset = next;
+                for record in records.drain(..) {
+                    if tally.count() < self.limit {
+                        let at = || record.position.to_string();
+                        tally.add(at, verifier.verify(record.payload()));
                     }
                 }
             }
-            bar.set_position(same + different);
         }
-        bar.finish_and_clear();
+        Ok(tally)
+    }
+
+    fn verify_file(&self, path: &Path, verifier: &mut Verifier) -> Result<Tally, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("{} cannot be read: {error}", path.display());
+            Failure::new(Exit::Invalid, message)
+        })?;
+        let lines = || text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+        let mut tally = Tally::new(lines().count().min(self.limit) as u64);
+        for (line, number) in lines().take(self.limit) {
+            let at = || format!("{}:{number}", path.display());
+            tally.add(at, verifier.verify_line(line));
+        }
+        Ok(tally)
+    }
+
+    fn tell(&self, tally: &Tally) -> Result<(), Failure> {
+        let Tally { same, different, .. } = tally;
         if self.json {
             say!("{}", serde_json::json!({ "same": same, "different": different }));
         } else {
@@ -106,120 +206,22 @@ impl Explain {
                 same + different
             );
         }
-        if different > 0 {
-            let message = format!("{different} decisions do not re-run to the same bytes");
-            return Err(Failure::new(Exit::Unproved, message));
+        match *different {
+            0 if *same == 0 => Err(Failure::new(Exit::Failed, "there is no decision there")),
+            0 => Ok(()),
+            different => {
+                let message = format!("{different} decisions do not re-run to the same bytes");
+                Err(Failure::new(Exit::Unproved, message))
+            }
         }
-        Ok(())
     }
 }
 
-fn read(record: &[u8]) -> Result<Decision<'_>, String> {
-    decode_offline(Contract::Decision, record)
-        .map_err(|error| format!("the record cannot be read: {error}"))
+fn unreadable(error: &impl std::fmt::Display) -> String {
+    format!("the record cannot be read: {error}")
 }
 
-/// Decides again from records, with the rule sets that the records name.
-struct Verifier<'a> {
-    data: &'a Path,
-    engines: HashMap<String, Result<Engine, String>>,
-    encoder: Encoder,
-    again: Vec<u8>,
-}
-
-impl<'a> Verifier<'a> {
-    fn new(data: &'a Path) -> Verifier<'a> {
-        Verifier { data, engines: HashMap::new(), encoder: Encoder::default(), again: Vec::new() }
-    }
-
-    /// The engine of the rule set that a decision names.
-    fn engine(&mut self, decision: &Decision<'_>) -> Result<&Engine, String> {
-        let hash = decision.rule_set.as_str();
-        if !self.engines.contains_key(hash) {
-            self.engines.insert(hash.to_owned(), archive::engine(self.data, hash));
-        }
-        match self.engines.get(hash) {
-            Some(Ok(engine)) => Ok(engine),
-            Some(Err(reason)) => Err(reason.clone()),
-            None => Err(format!("no rule set {hash}")),
-        }
-    }
-
-    /// The names of a decision's features; none where its rule set is not kept.
-    fn features(&mut self, decision: &Decision<'_>) -> Vec<String> {
-        let names = |engine: &Engine| {
-            engine.rules().features().names().map(|(name, _)| name.to_owned()).collect()
-        };
-        self.engine(decision).map(names).unwrap_or_default()
-    }
-
-    fn verify(&mut self, record: &[u8]) -> Result<(), String> {
-        let decision = read(record)?;
-        // kept in two steps, because the encoder is needed beside it
-        self.engine(&decision)?;
-        let Some(Ok(engine)) = self.engines.get(decision.rule_set.as_str()) else {
-            return Err(format!("no rule set {}", decision.rule_set));
-        };
-        let again = engine.rerun(&decision)?;
-        self.again.clear();
-        self.encoder
-            .encode(Contract::Decision, &again, &mut self.again)
-            .map_err(|error| error.to_string())?;
-        // how the schema is named is no part of what was decided
-        if body(&self.again) == body(record) {
-            return Ok(());
-        }
-        Err(format!(
-            "decided again: {} at {}, the record says {} at {}",
-            again.outcome.name(),
-            again.score,
-            decision.outcome.name(),
-            decision.score
-        ))
-    }
-}
-
-fn show(decision: &Decision<'_>, features: &[String]) {
-    say!("decision    {}", decision.decision_id);
-    say!(
-        "event       {} {} of {}/{}",
-        decision.kind.label(),
-        decision.event_id,
-        decision.tenant,
-        decision.account_id
-    );
-    say!("subject     {}", decision.subject_id);
-    say!("happened    {}", decision.event_time);
-    say!("decided     {}", decision.decided_at);
-    let recommendation = decision.recommendation.as_deref().map(|text| format!(" ({text})"));
-    say!("outcome     {}{}", decision.outcome.name(), recommendation.unwrap_or_default());
-    say!("score       {:.4}, confidence {:.4}", decision.score, decision.confidence);
-    say!("reasons     {}", if decision.reasons.is_empty() { "none: no rule matched" } else { "" });
-    for reason in &decision.reasons {
-        say!("  {:<24} {:.2}  {}  [{}]", &*reason.code, reason.weight, reason.text, reason.rule);
-    }
-    say!("fields");
-    for field in &decision.fields {
-        say!("  {:<32} {}", &*field.name, field.value);
-    }
-    say!("features    set {}", decision.feature_set);
-    for (i, value) in decision.features.iter().enumerate() {
-        let number = format!("number {i}");
-        say!("  {:<32} {value}", features.get(i).unwrap_or(&number));
-    }
-    if let Some(age) = decision.profile_age_ms {
-        say!("profiles    of {age} ms before");
-    }
-    say!("rule set    {}", decision.rule_set);
-    for degraded in &decision.degraded {
-        say!("degraded    {degraded}");
-    }
-    let source = &decision.source;
-    say!(
-        "source      {}/{}@{}, schema {:016x}",
-        source.topic,
-        source.partition,
-        source.offset,
-        source.schema_id
-    );
+fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {msg}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

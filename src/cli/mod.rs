@@ -16,20 +16,27 @@ macro_rules! say_on {
     }};
 }
 
-mod archive;
+mod backtest;
+mod calibrate;
 mod check;
+mod control;
 mod demo;
 mod dlq;
 mod erase;
 mod exit;
 mod explain;
 mod feed;
+mod flags;
 mod generate;
+mod lists;
 mod metrics;
+mod models;
 mod open;
 mod process;
 mod replay;
+mod rules;
 mod run;
+mod shadow;
 mod snapshot;
 mod state;
 mod store;
@@ -80,6 +87,18 @@ enum Command {
     Explain(explain::Explain),
     Generate(generate::Generate),
     Replay(replay::Replay),
+    Backtest(backtest::Backtest),
+    Calibrate(calibrate::Calibrate),
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    #[command(subcommand)]
+    Lists(lists::Lists),
+    #[command(subcommand)]
+    Models(models::Models),
+    #[command(subcommand)]
+    Flags(flags::Flags),
+    #[command(subcommand)]
+    Shadow(shadow::Shadow),
     #[command(subcommand)]
     Dlq(dlq::Dlq),
     #[command(subcommand)]
@@ -145,6 +164,13 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Rules(command) => command.run(),
+        Command::Lists(command) => command.run(),
+        Command::Models(command) => command.run(),
+        Command::Flags(command) => command.run(),
+        Command::Shadow(command) => command.run(),
+        Command::Backtest(command) => command.run(),
+        Command::Calibrate(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Topics(command) => command.run(),
         Command::Store(command) => command.run(),

@@ -14,14 +14,14 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::open::{open, open_store, runtime, use_registry_of};
-use super::{Exit, Failure, archive};
+use super::{Exit, Failure};
 use crate::api::{Api, Bound};
 use crate::codec::{Decoder, Writers};
 use crate::config::{Delivery as DeliveryMode, MergeMode, Topology, limits};
 use crate::event::Topic;
 use crate::log::Log;
 use crate::log::faults::Faults;
-use crate::score::RuleSet;
+use crate::policy::{Desk, Switch};
 use crate::sink::notify::{Notify, NotifyContext, NotifyError, NotifyHandle};
 use crate::sink::store::{Store, StoreContext, StoreSink, StoreSinkFailure};
 use crate::snapshot::Vault;
@@ -117,7 +117,7 @@ impl Process {
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
         let dedupe_ids = *plan.topology.dedupe.ids.get_ref();
         let features = Arc::new(FeatureSet::load(&plan.topology.features, dedupe_ids)?);
-        let rules = RuleSet::load(&plan.topology.rules, &features)?;
+        super::check::load(plan.topology, &features)?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
         let decoder = match use_registry_of(plan.topology)? {
@@ -126,7 +126,6 @@ impl Process {
         };
         let stores = plan.roles.contains(&Role::Store);
         let opened = open(plan.topology, plan.data, stores && plan.topology.store.is_none())?;
-        archive::keep(plan.data, &rules)?;
         let runtime = runtime()?;
         let store = match stores {
             true => open_store(plan.topology, opened.database.as_ref(), runtime.handle())?,
@@ -148,6 +147,7 @@ impl Process {
             runtime,
         };
         let health = Health::default();
+        let starting = health.part("start");
         if let Err(failure) =
             process.start_parts(plan, &health, decoder, opened.transaction_timeout)
         {
@@ -156,6 +156,7 @@ impl Process {
             process.wait()?;
             return Err(failure);
         }
+        starting.ready();
         Ok(process)
     }
 
@@ -194,17 +195,21 @@ impl Process {
             self.notify = Some(Notify::start(context, webhooks).map_err(invalid)?);
         }
         if has(Role::Score) {
+            let vault = Vault::open(&plan.topology.snapshots, plan.data, self.runtime.handle());
+            let vault = vault?;
+            let mut desk = Desk::new(&self.features, plan.topology, Some(vault.clone()));
+            let engine = desk.engine()?;
             let context = Context {
                 log: Arc::clone(&self.log),
                 decoder: Arc::new(decoder),
-                rules: Arc::new(plan.topology.rules.clone()),
+                switch: Switch::live(engine),
                 features: Arc::clone(&self.features),
                 // a sole worker on a log of its own sees everything first
                 profiles: (plan.topology.kafka.is_some()
                     || *plan.topology.worker.count.get_ref() > 1)
                     .then(Arc::default),
                 standby: self.standby(plan)?,
-                snapshots: self.snapshot_plan(plan)?,
+                snapshots: self.snapshot_plan(plan, vault)?,
                 clock: self.clock.clone(),
                 health: health.clone(),
                 stop: self.stop.clone(),
@@ -216,7 +221,8 @@ impl Process {
             if let Some(timeout) = transaction_timeout {
                 context.watchdog.guard(timeout * 2, nap(), bite).map_err(failed)?;
             }
-            self.stage = Some(Stage::start(&context, &settings(plan, transaction_timeout))?);
+            let settings = settings(plan, transaction_timeout);
+            self.stage = Some(Stage::start(&context, &settings, Some(desk))?);
         }
         Ok(())
     }
@@ -228,12 +234,11 @@ impl Process {
         })
     }
 
-    fn snapshot_plan(&self, plan: &Plan<'_>) -> Result<SnapshotPlan, Failure> {
+    fn snapshot_plan(&self, plan: &Plan<'_>, vault: Vault) -> Result<SnapshotPlan, Failure> {
         let settings = &plan.topology.snapshots;
         if !settings.enabled {
             return Ok(SnapshotPlan::None);
         }
-        let vault = Vault::open(settings, plan.data, self.runtime.handle()).map_err(failed)?;
         Ok(SnapshotPlan::Beside(SnapshotMeans {
             vault,
             interval: settings.interval,

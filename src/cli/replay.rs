@@ -119,7 +119,7 @@ impl Replay {
         let mut last_row = progress.row;
         let mut at_end = true;
         for row in rows.by_ref() {
-            let Mapped { event, row, bytes_read } = match row {
+            let Mapped { event, row, bytes_read, .. } = match row {
                 Ok(mapped) => mapped,
                 Err(error) => {
                     bad += 1;
@@ -224,7 +224,8 @@ fn flush(
     })
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
+/// The bar of a command that reads so many bytes of files.
+pub(super) fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (ProgressBar::new(total), "{bar:40} {percent}% {bytes_per_sec} {eta}"),
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec}"),

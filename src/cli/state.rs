@@ -9,7 +9,7 @@ use super::open::{read_log, runtime};
 use super::{Exit, Failure, Places};
 use crate::codec::{Decoder, Writers};
 use crate::log::Log;
-use crate::score::RuleSet;
+use crate::score::{Lists, RuleSet};
 use crate::snapshot::Vault;
 use crate::stage::{self, Memory, MemoryMeans, MemoryStats, StateHashes};
 use crate::state::{FeatureSet, Horizon};
@@ -223,7 +223,7 @@ fn rebuild(places: &Places, from: &From) -> Result<(Memory, Vec<MemoryStats>), F
         log: &log,
         group: stage::GROUP,
         decoder: Arc::new(decoder),
-        rules: RuleSet::load(&[], &features)?,
+        rules: RuleSet::load(&[], &Lists::default(), &features)?,
         deadlines: Arc::new(topology.deadlines.clone()),
         horizon: Horizon { ids, age_ms: i64::from(*topology.dedupe.hours.get_ref()) * 3_600_000 },
         vault: vault.as_ref(),

@@ -44,6 +44,8 @@ pub struct Limits {
     pub registry_unknown_ttl: Duration,
     /// positions remembered as poison after a panic
     pub panics_max: usize,
+    /// tenants with thresholds of their own, by kind of event
+    pub tenants_max: usize,
     /// rules of one kind of event
     pub rules_max: usize,
     /// features of a topology
@@ -93,6 +95,8 @@ pub struct Limits {
     pub snapshot_shard_bytes_max: u64,
     /// bytes of one manifest
     pub snapshot_manifest_bytes_max: u64,
+    /// bytes of one content of what decides: rules, a list, a model
+    pub artifact_bytes_max: u64,
     /// how long a shard that no manifest names is left alone: its manifest may be about to come
     pub snapshot_grace: Duration,
     /// records a sink takes up at once
@@ -141,6 +145,7 @@ pub const fn limits() -> Limits {
         registry_unknown_max: 1_000,
         registry_unknown_ttl: Duration::from_secs(10),
         panics_max: 1_024,
+        tenants_max: 10_000,
         rules_max: 1_000,
         features_max: 512,
         deadline_stages_max: 16,
@@ -165,6 +170,7 @@ pub const fn limits() -> Limits {
         snapshot_backoff_max: Duration::from_secs(1),
         snapshot_shard_bytes_max: 256 << 20,
         snapshot_manifest_bytes_max: 64 << 20,
+        artifact_bytes_max: 256 << 20,
         snapshot_grace: Duration::from_secs(600),
         sink_batch_records: 5_000,
         kafka_connect_deadline: Duration::from_secs(10),

@@ -4,7 +4,10 @@ mod deadlines;
 mod features;
 mod kafka;
 mod limits;
+mod lists;
 mod login;
+mod models;
+mod name;
 mod nearest;
 mod problem;
 mod registry;
@@ -19,13 +22,18 @@ pub use deadlines::{DeadlineStage, Deadlines, NetworkDays, When};
 pub use features::{FeatureFile, FeatureSpec, duration_ms};
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
+pub use lists::{
+    Decided, Decides, LIST_FILE_BYTES_MAX, ListFile, ListSpec, ListsFile, Match, ReadError,
+};
 pub use login::Login;
+pub use models::{ModelFile, ModelSpec};
+pub use name::{NAME_CHARS_MAX, is_name};
 pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems};
 pub use registry::Registry;
 #[cfg(test)]
 pub(crate) use registry::TOPICS;
-pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Wording};
+pub use rules::{Action, Escalate, RuleFile, RuleSpec, RuleTest, Thresholds, Weight, Wording};
 pub use snapshots::{SnapshotPlace, Snapshots};
 pub use store::{StoreCluster, Ttl};
 pub use text::{Interpolated, Secret};

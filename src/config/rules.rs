@@ -3,6 +3,7 @@
 //! ```toml
 //! kind = "transaction"
 //! thresholds = { step_up = 0.5, review = 0.7, block = 0.95 }
+//! tenants = { acme = { step_up = 0.4, review = 0.6, block = 0.9 } }
 //! escalate = { queue = "payments", review_priority = 3, block_priority = 2, due_hours = 24 }
 //!
 //! [[rule]]
@@ -18,13 +19,14 @@
 //! ]
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::topology::parse;
-use super::{Place, Problem};
+use super::{Place, Problem, Problems, limits};
 
 /// The kinds of event that rules decide about.
 const KINDS: [&str; 4] = ["transaction", "dispute", "chat", "invoice"];
@@ -104,6 +106,25 @@ pub struct RuleTest {
     pub expect: bool,
 }
 
+/// What a rule adds to the score.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected a number from 0 to 1, or an expression that gives one")]
+pub enum Weight {
+    /// always the same
+    Number(f64),
+    /// an expression in CEL that gives a double: less than 0 counts as 0, more than 1 as 1, no answer as 0
+    Computed(String),
+}
+
+impl std::fmt::Display for Weight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Weight::Number(weight) => write!(f, "{weight}"),
+            Weight::Computed(source) => f.write_str(source),
+        }
+    }
+}
+
 /// One rule as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,13 +136,22 @@ pub struct RuleSpec {
     /// what it asks for
     pub action: Action,
     /// 0..1, what it adds to the score
-    pub weight: Spanned<f64>,
+    pub weight: Spanned<Weight>,
     /// stable code for machines
     pub reason: String,
     /// for people; `{name}` stands for a value
     pub text: Spanned<String>,
     /// what to do in the terms of the kind, where it differs from the outcome's wording
     pub recommend: Option<String>,
+    /// from this moment on it matches nothing: RFC 3339, or a date in UTC
+    pub expires: Option<Spanned<String>>,
+    /// share of the accounts that it is about, 0..1
+    pub sample: Option<Spanned<f64>>,
+    /// it matches only while this flag is set
+    pub flag: Option<String>,
+    /// for people and reports
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// examples
     #[serde(default)]
     pub tests: Vec<RuleTest>,
@@ -133,6 +163,8 @@ struct File {
     kind: Spanned<String>,
     #[serde(default)]
     thresholds: Option<Spanned<Thresholds>>,
+    #[serde(default)]
+    tenants: BTreeMap<String, Spanned<Thresholds>>,
     #[serde(default)]
     escalate: Option<Spanned<Escalate>>,
     #[serde(default)]
@@ -152,6 +184,8 @@ pub struct RuleFile {
     pub kind: String,
     /// outcomes by score
     pub thresholds: Thresholds,
+    /// the same of tenants that have their own
+    pub tenants: BTreeMap<String, Thresholds>,
     /// where escalations go
     pub escalate: Escalate,
     /// outcomes in the terms of the kind
@@ -161,7 +195,24 @@ pub struct RuleFile {
 }
 
 impl RuleFile {
-    /// Reads every `.toml` file of the folder, in the order of their names.
+    /// Reads every `.toml` file of a folder, in the order of their names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, each with its place, or that there is none.
+    pub fn load_folder(folder: &Path) -> Result<Vec<RuleFile>, Problems> {
+        let mut problems = Vec::new();
+        let files = RuleFile::load_all(folder, &mut problems);
+        if files.is_empty() && problems.is_empty() {
+            let message = "has no .toml file, expected one for each kind that is scored";
+            problems.push(Problem::new(Place::file(folder), message));
+        }
+        match problems.is_empty() {
+            true => Ok(files),
+            false => Err(Problems(problems)),
+        }
+    }
+
+    /// The same; what is wrong is added to `problems`.
     pub(super) fn load_all(folder: &Path, problems: &mut Vec<Problem>) -> Vec<RuleFile> {
         let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
             Ok(entries) => entries
@@ -216,13 +267,24 @@ impl RuleFile {
             Some(spanned) => (*spanned.get_ref(), spanned.span()),
             None => (Thresholds::default(), 0..0),
         };
-        let Thresholds { step_up, review, block } = thresholds;
-        if !(0.0 < step_up && step_up <= review && review <= block && block <= 1.0) {
+        let own = file.tenants.values().map(|own| (*own.get_ref(), own.span()));
+        for (thresholds, span) in std::iter::once((thresholds, span)).chain(own) {
+            let Thresholds { step_up, review, block } = thresholds;
+            if !(0.0 < step_up && step_up <= review && review <= block && block <= 1.0) {
+                let message = format!(
+                    "thresholds are step_up {step_up}, review {review}, block {block}, \
+                     expected 0 < step_up <= review <= block <= 1"
+                );
+                return Err(Problem::new(Place::span(path, &text, span), message));
+            }
+        }
+        let tenants_max = limits().tenants_max;
+        if file.tenants.len() > tenants_max {
             let message = format!(
-                "thresholds are step_up {step_up}, review {review}, block {block}, \
-                 expected 0 < step_up <= review <= block <= 1"
+                "{} tenants have thresholds of their own, expected at most {tenants_max}",
+                file.tenants.len()
             );
-            return Err(Problem::new(Place::span(path, &text, span), message));
+            return Err(Problem::new(Place::file(path), message));
         }
         let (escalate, span) = match file.escalate {
             Some(spanned) => (spanned.get_ref().clone(), spanned.span()),
@@ -242,6 +304,7 @@ impl RuleFile {
             text,
             kind: file.kind.into_inner(),
             thresholds,
+            tenants: file.tenants.into_iter().map(|(name, own)| (name, own.into_inner())).collect(),
             escalate,
             recommend: file.recommend,
             rules: file.rule,

@@ -17,7 +17,8 @@ use super::snapshots::SnapshotsFile;
 use super::store::StoreFile;
 use super::webhook::WebhookFile;
 use super::{
-    Deadlines, Interpolated, Kafka, Place, Problem, Problems, Snapshots, StoreCluster, Webhook,
+    Deadlines, Interpolated, Kafka, ListsFile, ModelFile, Place, Problem, Problems, Snapshots,
+    StoreCluster, Webhook,
 };
 
 /// Hours within which repeated events may be recognised.
@@ -56,6 +57,10 @@ pub struct Topology {
     pub features: FeatureFile,
     /// rules, one file per kind of event
     pub rules: Vec<RuleFile>,
+    /// what is known to be good or bad
+    pub lists: ListsFile,
+    /// what scores beside the rules
+    pub models: Vec<ModelFile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -272,6 +277,8 @@ impl Topology {
         }
         let features = FeatureFile::load(folder).map_err(|problem| problems.push(problem));
         let rules = RuleFile::load_all(&folder.join("rules"), &mut problems);
+        let lists = ListsFile::load(folder).map_err(|found| problems.extend(found));
+        let models = ModelFile::load_folder(folder).map_err(|found| problems.extend(found));
         let Ok(features) = features else { return Err(Problems(problems)) };
         let hours = &file.dedupe.hours;
         let kept = features.retention_ms / 3_600_000;
@@ -282,9 +289,9 @@ impl Topology {
             );
             problems.push(checker.problem(hours, message));
         }
-        if !problems.is_empty() {
+        let (true, Ok(lists), Ok(models)) = (problems.is_empty(), lists, models) else {
             return Err(Problems(problems));
-        }
+        };
         Ok(Topology {
             folder: folder.to_owned(),
             embedded: file.embedded,
@@ -301,6 +308,8 @@ impl Topology {
             webhooks,
             features,
             rules,
+            lists,
+            models,
         })
     }
 

@@ -125,6 +125,12 @@ pub struct Decision<'a> {
     /// what any partition had committed so many milliseconds before `decided_at` was in the profiles
     /// that features read; `None`: none reads them
     pub profile_age_ms: Option<i64>,
+    /// hash of everything that decides: feature set, rules, lists, models, challengers, flags
+    #[serde(default)]
+    pub policy: Text<'a>,
+    /// records of `weir.control` that it was made of; never falls within a partition
+    #[serde(default)]
+    pub policy_version: i64,
     /// hash of rules and thresholds
     pub rule_set: Text<'a>,
     /// hash of the model

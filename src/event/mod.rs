@@ -4,6 +4,7 @@
 //! Nothing here knows of Kafka, Avro or SQLite. The types borrow from the record they were read
 //! from, so that the hot path copies no text; whoever keeps one longer copies what it needs.
 
+mod control;
 mod dead_letter;
 mod decision;
 mod delivery;
@@ -14,6 +15,7 @@ mod text;
 mod touch;
 mod verdict;
 
+pub use control::{Control, ControlAction};
 pub use dead_letter::{Code, DeadLetter, FailedStage};
 pub use decision::{
     Decision, Escalation, FieldValue, Fired, Outcome, OutcomeCount, Reason, Rollup, RuleCount,

@@ -18,9 +18,11 @@ pub struct Case<'a> {
     pub account_id: &'a str,
     /// transaction_id, dispute_id, message_id or invoice_id
     pub subject_id: &'a str,
+    /// control records that what decides was made of
+    pub policy_version: i64,
     /// wall clock of the batch
     pub decided_at: Millis,
-    /// the fields that the kind's rules read, in the rule set's order
+    /// the fields that are read of the kind, in the engine's order
     pub fields: Vec<Slot<'a>>,
     /// all features, in the feature set's order
     pub features: &'a [Slot<'a>],
@@ -30,4 +32,11 @@ pub struct Case<'a> {
     pub degraded: Vec<Text<'a>>,
     /// the record the event came in
     pub source: Source<'a>,
+}
+
+impl Case<'_> {
+    /// Whether that is left out, and the decision says so.
+    pub(super) fn leaves_out(&self, what: &str) -> bool {
+        self.degraded.iter().any(|left_out| &**left_out == what)
+    }
 }

@@ -1,60 +1,129 @@
-//! The decision itself.
-//!
-//! All rules of the kind are evaluated and recorded, even after one decides. The first of these
-//! that a matching rule asks for is the outcome: step-up, allow, block, review. Where none does, the
-//! score decides: `1 - Π(1 - weight)` over the matching rules, against the kind's thresholds.
+//! The decision itself: what decides says what it says, the challengers beside it, and all of it is recorded
+//! so that it can be said again.
+
+use std::collections::BTreeSet;
 
 use super::case::Case;
-use super::rules::{KindRules, Rule, RuleSet};
-use crate::config::{Action, Escalate};
+use super::lists::Lists;
+use super::models::{Attribution, Models};
+use super::policy::{Policy, Ruling};
+use super::rules::{KindRules, RuleSet};
+use crate::config::Escalate;
 use crate::event::{
-    Decision, Escalation, Event, FieldValue, Kind, Millis, Outcome, Reason, Slot, Text,
-    decision_id, escalation_id,
+    Decision, Escalation, Event, FieldValue, Kind, Millis, Outcome, Reason, Shadow, Slot, Source,
+    Text, decision_id, escalation_id,
 };
-use crate::expr;
+use crate::expr::{self, Scope};
 use crate::state::Due;
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// Decides.
 pub struct Engine {
-    rules: RuleSet,
+    hash: String,
+    live: Policy,
+    challengers: Vec<(String, Policy)>,
+    /// where escalations of a kind without rules go
+    usual: Escalate,
+    /// what decisions of each kind record: the event fields that somebody reads, ascending
+    fields: [Vec<usize>; 4],
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Engine({})", self.rules.hash())
+        write!(f, "Engine({})", self.hash)
     }
 }
 
 impl Engine {
-    /// An engine that decides by these rules.
+    /// An engine that decides by these rules alone.
     pub fn new(rules: RuleSet) -> Engine {
-        Engine { rules }
+        let (hash, lists, models) = (rules.hash().to_owned(), Lists::default(), Models::default());
+        Engine::of(hash, Policy { rules, lists, models }, Vec::new())
+    }
+
+    /// An engine that decides by a policy, with others evaluated beside it, by name. `hash` stands for all of
+    /// them.
+    pub fn of(hash: String, live: Policy, challengers: Vec<(String, Policy)>) -> Engine {
+        let fields = Kind::SCORED.map(|kind| {
+            let all = std::iter::once(&live).chain(challengers.iter().map(|(_, policy)| policy));
+            let read: BTreeSet<usize> = all.flat_map(|policy| policy.fields_read(kind)).collect();
+            read.into_iter().collect()
+        });
+        Engine { hash, live, challengers, usual: Escalate::default(), fields }
     }
 
     /// The rules it decides by.
     pub fn rules(&self) -> &RuleSet {
-        &self.rules
+        &self.live.rules
+    }
+
+    /// What it decides by.
+    pub fn live(&self) -> &Policy {
+        &self.live
+    }
+
+    /// The hash of all that it decides by.
+    pub fn policy(&self) -> &str {
+        &self.hash
+    }
+
+    /// Names of the challengers, in the order of a decision's shadows.
+    pub fn challengers(&self) -> impl Iterator<Item = &str> {
+        self.challengers.iter().map(|(name, _)| name.as_str())
     }
 
     fn kind(&self, kind: Kind) -> Option<&KindRules> {
-        self.rules.kinds.get(kind as usize).and_then(Option::as_ref)
+        self.live.kind(kind)
     }
 
-    /// The fields of an event that its kind's rules read: the `fields` of its [`Case`].
+    fn fields(&self, kind: Kind) -> &[usize] {
+        self.fields.get(kind as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Names of the event fields that are read of a kind, in the order of a case's `fields`.
+    pub fn fields_read(&self, kind: Kind) -> impl Iterator<Item = &'static str> {
+        let own = expr::fields(kind);
+        self.fields(kind).iter().map(|slot| own[*slot].0)
+    }
+
+    /// The fields of an event that are read: the `fields` of its [`Case`].
     pub fn fields_of<'a>(&self, event: &'a Event<'_>) -> Vec<Slot<'a>> {
-        self.kind(event.kind()).map_or_else(Vec::new, |rules| {
-            rules.fields_read.iter().map(|field| expr::read(event, *field)).collect()
-        })
+        self.fields(event.kind()).iter().map(|field| expr::read(event, *field)).collect()
+    }
+
+    /// The case of an event that was taken in with these features: nothing was published, nothing is left out,
+    /// and no profiles are read.
+    pub fn case_of<'a>(
+        &self,
+        event: &'a Event<'_>,
+        features: &'a [Slot<'a>],
+        decided_at: Millis,
+        source: Source<'a>,
+    ) -> Case<'a> {
+        Case {
+            kind: event.kind(),
+            event_id: event.event_id(),
+            event_time: event.event_time(),
+            tenant: event.tenant(),
+            account_id: event.account_id(),
+            subject_id: event.subject_id(),
+            policy_version: 0,
+            decided_at,
+            fields: self.fields_of(event),
+            features,
+            profile_age_ms: None,
+            degraded: Vec::new(),
+            source,
+        }
     }
 
     /// Decides a case.
     pub fn decide<'a>(&'a self, case: &Case<'a>) -> Decision<'a> {
-        let verdict = match self.kind(case.kind) {
-            Some(rules) => self.judge(rules, case),
-            None => Verdict::default(),
-        };
+        let own = expr::fields(case.kind);
+        let fields = self.fields(case.kind).iter().zip(&case.fields);
+        let slots = self.slots(case);
+        let ruling = Ruling::of(&self.live, case, &slots, true);
         let id = decision_id(case.tenant, case.kind, case.account_id, case.event_id);
         Decision {
             decision_id: Text::from(id.to_string()),
@@ -65,64 +134,54 @@ impl Engine {
             kind: case.kind,
             subject_id: Text::from(case.subject_id),
             decided_at: case.decided_at,
-            outcome: verdict.outcome,
-            recommendation: verdict.recommendation.map(Text::from),
-            score: verdict.score,
-            confidence: verdict.confidence,
-            reasons: verdict.reasons,
-            fields: verdict.fields,
+            outcome: ruling.outcome,
+            recommendation: ruling.recommendation().map(Text::from),
+            score: ruling.score,
+            confidence: ruling.confidence(),
+            reasons: ruling.reasons(&slots),
+            fields: fields
+                .map(|(slot, value)| FieldValue { name: Text::from(own[*slot].0), value: *value })
+                .collect(),
             features: case.features.to_vec(),
-            feature_set: Text::from(self.rules.features().hash()),
+            feature_set: Text::from(self.rules().features().hash()),
             profile_age_ms: case.profile_age_ms,
-            rule_set: Text::from(self.rules.hash()),
-            model: None,
-            lists: None,
+            policy: Text::from(self.hash.as_str()),
+            policy_version: case.policy_version,
+            rule_set: Text::from(self.rules().hash()),
+            model: self.live.models.hash().filter(|_| !case.leaves_out("model")).map(Text::from),
+            lists: self.live.lists.hash().map(Text::from),
             degraded: case.degraded.clone(),
-            shadow: Vec::new(),
+            shadow: self.shadow(case, &slots),
             source: case.source.clone(),
         }
     }
 
-    fn judge<'a>(&'a self, rules: &'a KindRules, case: &Case<'a>) -> Verdict<'a> {
-        let mut slots = vec![Slot::Null; rules.vocabulary.len()];
-        for (slot, value) in rules.fields_read.iter().zip(&case.fields) {
+    /// What everything reads: the event's fields, null where nobody reads one, then the features.
+    fn slots<'a>(&self, case: &Case<'a>) -> Vec<Slot<'a>> {
+        let own = expr::fields(case.kind).len();
+        let mut slots = vec![Slot::Null; own + case.features.len()];
+        for (slot, value) in self.fields(case.kind).iter().zip(&case.fields) {
             slots[*slot] = *value;
         }
-        slots[rules.vocabulary.field_count()..].copy_from_slice(case.features);
-        let matched: Vec<&Rule> =
-            rules.rules.iter().filter(|rule| rule.program.holds(&slots)).collect();
-        let score = score(&matched);
-        let (outcome, decided_by) = outcome(rules, &matched, score);
-        let wording = &rules.recommend;
-        let usual = match outcome {
-            Outcome::Allow => &wording.allow,
-            Outcome::StepUp => &wording.step_up,
-            Outcome::Review => &wording.review,
-            Outcome::Block => &wording.block,
-        };
-        let own = decided_by.and_then(|rule| rule.recommend.as_ref());
-        Verdict {
-            outcome,
-            recommendation: own.or(usual.as_ref()).map(String::as_str),
-            score,
-            confidence: confidence(rules, decided_by, score),
-            reasons: reasons(&matched, &slots),
-            fields: rules
-                .fields_read
-                .iter()
-                .zip(&case.fields)
-                .map(|(slot, value)| FieldValue {
-                    name: Text::from(rules.vocabulary.name(*slot)),
-                    value: *value,
-                })
-                .collect(),
+        slots[own..].copy_from_slice(case.features);
+        slots
+    }
+
+    /// What the challengers would have said, unless they are left out.
+    fn shadow<'a>(&'a self, case: &Case<'a>, slots: &[Slot<'_>]) -> Vec<Shadow<'a>> {
+        if case.leaves_out("shadows") {
+            return Vec::new();
         }
+        let say = |(name, policy): &'a (String, Policy)| {
+            let Ruling { outcome, score, .. } = Ruling::of(policy, case, slots, false);
+            Shadow { name: Text::from(name.as_str()), outcome: Text::from(outcome.name()), score }
+        };
+        self.challengers.iter().map(say).collect()
     }
 
     /// The escalation that a decision calls for, if it does.
     pub fn escalate<'a>(&'a self, decision: &'a Decision<'_>) -> Option<Escalation<'a>> {
-        let rules = self.kind(decision.kind)?;
-        let escalate = &rules.escalate;
+        let escalate = self.kind(decision.kind).map_or(&self.usual, |rules| &rules.escalate);
         let priority = match decision.outcome {
             Outcome::Review => escalate.review_priority,
             Outcome::Block => escalate.block_priority,
@@ -191,125 +250,63 @@ impl Engine {
     /// Why the record cannot be run again with these rules: another rule set or feature set made
     /// it, or it was changed.
     pub fn rerun<'a>(&'a self, record: &'a Decision<'a>) -> Result<Decision<'a>, String> {
+        self.check(record)?;
+        Ok(self.decide(&case_of_record(record)))
+    }
+
+    /// Whether a record was made by this.
+    fn check(&self, record: &Decision<'_>) -> Result<(), String> {
         let expect = |what: &str, found: &str, ours: &str| match found == ours {
             true => Ok(()),
             false => Err(format!("the record names {what} {found}, this is {ours}")),
         };
-        expect("rule set", &record.rule_set, self.rules.hash())?;
-        expect("feature set", &record.feature_set, self.rules.features().hash())?;
-        let names = |slots: &[usize], rules: &KindRules| -> Vec<String> {
-            slots.iter().map(|slot| rules.vocabulary.name(*slot).to_owned()).collect()
-        };
-        if let Some(rules) = self.kind(record.kind) {
-            let ours = names(&rules.fields_read, rules);
-            let theirs: Vec<&str> = record.fields.iter().map(|field| &*field.name).collect();
-            if ours != theirs {
-                return Err(format!("the record has fields {theirs:?}, expected {ours:?}"));
-            }
+        expect("policy", &record.policy, &self.hash)?;
+        expect("rule set", &record.rule_set, self.rules().hash())?;
+        expect("feature set", &record.feature_set, self.rules().features().hash())?;
+        let own = expr::fields(record.kind);
+        let ours: Vec<&str> = self.fields(record.kind).iter().map(|slot| own[*slot].0).collect();
+        let theirs: Vec<&str> = record.fields.iter().map(|field| &*field.name).collect();
+        if ours != theirs {
+            return Err(format!("the record has fields {theirs:?}, expected {ours:?}"));
         }
-        let (found, ours) = (record.features.len(), self.rules.features().len());
+        let (found, ours) = (record.features.len(), self.rules().features().len());
         if found != ours {
             return Err(format!("the record has {found} features, expected {ours}"));
         }
-        Ok(self.decide(&Case {
-            kind: record.kind,
-            event_id: &record.event_id,
-            event_time: record.event_time,
-            tenant: &record.tenant,
-            account_id: &record.account_id,
-            subject_id: &record.subject_id,
-            decided_at: record.decided_at,
-            fields: record.fields.iter().map(|field| field.value).collect(),
-            features: &record.features,
-            profile_age_ms: record.profile_age_ms,
-            degraded: record.degraded.clone(),
-            source: record.source.clone(),
-        }))
+        Ok(())
+    }
+
+    /// What each feature did to the scores of the models, of a decision's own record.
+    ///
+    /// # Errors
+    /// As [`Engine::rerun`].
+    pub fn explain(&self, record: &Decision<'_>) -> Result<Vec<Attribution>, String> {
+        self.check(record)?;
+        let case = case_of_record(record);
+        let slots = self.slots(&case);
+        let lists = &self.live.lists.lists;
+        let scope = Scope { slots: &slots, lists, at: case.event_time };
+        Ok(self.live.models.explain(case.kind, &scope))
     }
 }
 
-struct Verdict<'a> {
-    outcome: Outcome,
-    recommendation: Option<&'a str>,
-    score: f64,
-    confidence: f64,
-    reasons: Vec<Reason<'a>>,
-    fields: Vec<FieldValue<'a>>,
-}
-
-impl Default for Verdict<'_> {
-    /// What is said of a kind that has no rules.
-    fn default() -> Self {
-        Verdict {
-            outcome: Outcome::Allow,
-            recommendation: None,
-            score: 0.0,
-            confidence: 0.0,
-            reasons: Vec::new(),
-            fields: Vec::new(),
-        }
+/// The case that a decision was made from.
+fn case_of_record<'a>(record: &'a Decision<'_>) -> Case<'a> {
+    Case {
+        kind: record.kind,
+        event_id: &record.event_id,
+        event_time: record.event_time,
+        tenant: &record.tenant,
+        account_id: &record.account_id,
+        subject_id: &record.subject_id,
+        policy_version: record.policy_version,
+        decided_at: record.decided_at,
+        fields: record.fields.iter().map(|field| field.value).collect(),
+        features: &record.features,
+        profile_age_ms: record.profile_age_ms,
+        degraded: record.degraded.clone(),
+        source: record.source.clone(),
     }
-}
-
-/// `1 - Π(1 - weight)`: each matching rule takes its share of the remaining doubt. An allow adds
-/// nothing.
-fn score(matched: &[&Rule]) -> f64 {
-    let doubt = matched
-        .iter()
-        .filter(|rule| rule.action != Action::Allow)
-        .fold(1.0, |doubt, rule| doubt * (1.0 - rule.weight));
-    1.0 - doubt
-}
-
-fn outcome<'r>(rules: &KindRules, matched: &[&'r Rule], score: f64) -> (Outcome, Option<&'r Rule>) {
-    let order = [
-        (Action::StepUp, Outcome::StepUp),
-        (Action::Allow, Outcome::Allow),
-        (Action::Block, Outcome::Block),
-        (Action::Review, Outcome::Review),
-    ];
-    for (action, outcome) in order {
-        if let Some(rule) = matched.iter().find(|rule| rule.action == action) {
-            return (outcome, Some(rule));
-        }
-    }
-    let thresholds = &rules.thresholds;
-    let outcome = match score {
-        score if score >= thresholds.block => Outcome::Block,
-        score if score >= thresholds.review => Outcome::Review,
-        score if score >= thresholds.step_up => Outcome::StepUp,
-        _ => Outcome::Allow,
-    };
-    (outcome, None)
-}
-
-/// How far from another outcome the decision is, 0..1: a rule that decides is as sure as it says,
-/// a score as far as it stands from the nearest threshold.
-fn confidence(rules: &KindRules, decided_by: Option<&Rule>, score: f64) -> f64 {
-    if let Some(rule) = decided_by {
-        return if rule.action == Action::Allow { 1.0 } else { 0.5 + rule.weight / 2.0 };
-    }
-    let thresholds = &rules.thresholds;
-    let nearest = [thresholds.step_up, thresholds.review, thresholds.block]
-        .into_iter()
-        .map(|threshold| (score - threshold).abs())
-        .fold(1.0, f64::min);
-    0.5 + nearest / 2.0
-}
-
-fn reasons<'a>(matched: &[&'a Rule], slots: &[Slot<'_>]) -> Vec<Reason<'a>> {
-    let mut reasons: Vec<Reason<'a>> = matched
-        .iter()
-        .map(|rule| Reason {
-            code: Text::from(rule.reason.as_str()),
-            text: Text::from(rule.text.render(slots)),
-            weight: rule.weight,
-            rule: Text::from(rule.id.as_str()),
-        })
-        .collect();
-    // stable: rules of equal weight stay in the order of the file
-    reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    reasons
 }
 
 fn borrow_reason<'a>(reason: &'a Reason<'_>) -> Reason<'a> {

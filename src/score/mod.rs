@@ -12,9 +12,16 @@
 
 mod case;
 mod decide;
+mod lists;
+pub mod model;
+mod models;
+mod policy;
 mod rules;
 mod template;
 
 pub use case::Case;
 pub use decide::Engine;
+pub use lists::Lists;
+pub use models::{Attribution, Models};
+pub use policy::Policy;
 pub use rules::RuleSet;

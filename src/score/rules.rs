@@ -1,41 +1,104 @@
 //! Rule files to rules that run. Whatever is wrong is found here, with its place in the file.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use toml::Spanned;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::case::Case;
+use super::lists::Lists;
 use super::template::Template;
 use crate::config::{
-    Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, RuleTest, Thresholds, Wording,
-    limits,
+    Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, RuleTest, Thresholds, Weight,
+    Wording, is_name, limits,
 };
-use crate::event::{Kind, Slot};
-use crate::expr::{Program, Type, Vocabulary};
+use crate::event::{Kind, Millis, Slot};
+use crate::expr::{self, Computed, Expression, Program, ProgramError, Scope, Type, Vocabulary};
 use crate::state::FeatureSet;
+
+/// What a rule adds to the score.
+#[derive(Debug)]
+pub(super) enum Adds {
+    Always(f64),
+    Computed(Expression),
+}
 
 /// One rule, ready to run.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) id: String,
     pub(super) action: Action,
-    pub(super) weight: f64,
+    pub(super) weight: Adds,
     pub(super) reason: String,
     pub(super) text: Template,
     pub(super) recommend: Option<String>,
     pub(super) program: Program,
+    /// event time from which on it matches nothing
+    pub(super) expires: Option<Millis>,
+    /// accounts whose draw is above it are none of its business
+    pub(super) sample: Option<u64>,
+    /// what it waits for
+    pub(super) flag: Option<String>,
+    /// whether it waits for nothing
+    pub(super) is_on: bool,
+}
+
+impl Rule {
+    /// The slots that it reads or shows.
+    fn slots(&self) -> impl Iterator<Item = usize> {
+        let weight = match &self.weight {
+            Adds::Always(_) => &[],
+            Adds::Computed(expression) => expression.slots(),
+        };
+        self.program.slots().iter().chain(weight).copied().chain(self.text.slots())
+    }
+
+    /// Whether it holds of a case with these slots.
+    pub(super) fn matches(&self, case: &Case<'_>, scope: &Scope<'_>) -> bool {
+        self.is_on
+            && self.program.holds(scope)
+            && self.expires.is_none_or(|expires| case.event_time < expires)
+            && self.sample.is_none_or(|most| self.draw(case) <= most)
+    }
+
+    /// 0..1, what it adds to the score of a case that it matches.
+    pub(super) fn weight(&self, scope: &Scope<'_>) -> f64 {
+        match &self.weight {
+            Adds::Always(weight) => *weight,
+            Adds::Computed(expression) => match expression.value(scope) {
+                Some(Computed::Float(weight)) if !weight.is_nan() => weight.clamp(0.0, 1.0),
+                _ => 0.0,
+            },
+        }
+    }
+
+    /// The same for all events of an account, another for each rule.
+    fn draw(&self, case: &Case<'_>) -> u64 {
+        xxh3_64([&self.id, "\0", case.tenant, "\0", case.account_id].concat().as_bytes())
+    }
 }
 
 /// The rules of one kind.
 #[derive(Debug)]
 pub(super) struct KindRules {
-    pub(super) vocabulary: Vocabulary,
     pub(super) rules: Vec<Rule>,
-    pub(super) thresholds: Thresholds,
+    thresholds: Thresholds,
+    /// of tenants that have their own
+    tenants: HashMap<String, Thresholds>,
     pub(super) escalate: Escalate,
     pub(super) recommend: Wording,
     /// the event fields that rules read, ascending; what a decision records
     pub(super) fields_read: Vec<usize>,
+}
+
+impl KindRules {
+    /// From which score on an outcome follows, for a tenant.
+    pub(super) fn thresholds(&self, tenant: &str) -> Thresholds {
+        self.tenants.get(tenant).copied().unwrap_or(self.thresholds)
+    }
 }
 
 /// All rules of a topology, checked and hashed.
@@ -52,7 +115,11 @@ impl RuleSet {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn load(files: &[RuleFile], features: &Arc<FeatureSet>) -> Result<RuleSet, Problems> {
+    pub fn load(
+        files: &[RuleFile],
+        lists: &Lists,
+        features: &Arc<FeatureSet>,
+    ) -> Result<RuleSet, Problems> {
         let mut problems = Vec::new();
         let mut kinds = [None, None, None, None];
         let mut ids = HashSet::new();
@@ -63,7 +130,8 @@ impl RuleSet {
                 problems.push(Problem::new(Place::file(&file.path), message));
                 continue;
             };
-            let loader = Loader { file, vocabulary: vocabulary(kind, features) };
+            let vocabulary = Vocabulary::new(kind, features.names()).with_lists(lists.names());
+            let loader = Loader { file, lists, vocabulary };
             kinds[kind as usize] = Some(loader.load(&mut ids, &mut problems));
         }
         if !problems.is_empty() {
@@ -77,6 +145,16 @@ impl RuleSet {
             files,
             features: Arc::clone(features),
         })
+    }
+
+    /// The same rules with flags set: those that wait for one that is not set match nothing.
+    #[must_use]
+    pub fn with_flags(mut self, flags: &BTreeMap<String, bool>) -> RuleSet {
+        for rule in self.kinds.iter_mut().flatten().flat_map(|kind| &mut kind.rules) {
+            let is_set = |flag: &String| flags.get(flag).copied().unwrap_or(false);
+            rule.is_on = rule.flag.as_ref().is_none_or(is_set);
+        }
+        self
     }
 
     /// Hash of all rule files and of the feature set they are written against: SHA-256, first 16
@@ -95,6 +173,15 @@ impl RuleSet {
         &self.files
     }
 
+    /// The name of a slot of a kind.
+    pub(super) fn name(&self, kind: Kind, slot: usize) -> &str {
+        let own = expr::fields(kind);
+        match own.get(slot) {
+            Some((name, _)) => name,
+            None => self.features.names().nth(slot - own.len()).map_or("", |(name, _)| name),
+        }
+    }
+
     /// Ids of the rules of a kind, in order.
     pub fn rule_ids(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.kinds
@@ -103,11 +190,6 @@ impl RuleSet {
             .into_iter()
             .flat_map(|kind| kind.rules.iter().map(|rule| rule.id.as_str()))
     }
-}
-
-/// What rules of a kind may name.
-fn vocabulary(kind: Kind, features: &FeatureSet) -> Vocabulary {
-    Vocabulary::new(kind, features.names())
 }
 
 fn hash(files: &BTreeMap<String, String>, feature_set: &str) -> String {
@@ -122,6 +204,7 @@ fn hash(files: &BTreeMap<String, String>, feature_set: &str) -> String {
 
 struct Loader<'a> {
     file: &'a RuleFile,
+    lists: &'a Lists,
     vocabulary: Vocabulary,
 }
 
@@ -153,7 +236,7 @@ impl Loader<'_> {
         }
         let mut fields_read: Vec<usize> = rules
             .iter()
-            .flat_map(|rule| rule.program.slots().iter().copied().chain(rule.text.slots()))
+            .flat_map(|rule| rule.slots())
             .filter(|slot| *slot < self.vocabulary.field_count())
             .collect();
         fields_read.sort_unstable();
@@ -161,37 +244,35 @@ impl Loader<'_> {
         KindRules {
             rules,
             thresholds: self.file.thresholds,
+            tenants: self.file.tenants.clone().into_iter().collect(),
             escalate: self.file.escalate.clone(),
             recommend: self.file.recommend.clone(),
             fields_read,
-            vocabulary: self.vocabulary,
         }
     }
 
     fn rule(&self, spec: &RuleSpec) -> Result<Rule, Problem> {
-        let weight = *spec.weight.get_ref();
-        if !(0.0..=1.0).contains(&weight) {
-            let message = format!("weight is {weight}, expected 0 to 1");
-            return Err(self.problem(spec.weight.span().start, message));
-        }
-        let source = spec.when.get_ref();
-        if source.len() > limits().expression_bytes_max {
+        let weight = self.weight(spec)?;
+        let program = self
+            .compile(spec, "when", &spec.when, |source| Program::load(source, &self.vocabulary))?;
+        if let Some(flag) = spec.flag.as_ref().filter(|flag| !is_name(flag)) {
             let message = format!(
-                "when has {} bytes, expected at most {}",
-                source.len(),
-                limits().expression_bytes_max
+                "rule {:?}: flag is {flag:?}, expected 1 to 64 of a-z, 0-9, \"_\" and \"-\"",
+                spec.id.get_ref()
             );
-            return Err(self.problem(spec.when.span().start, message));
+            return Err(self.problem(spec.id.span().start, message));
         }
-        let program = Program::load(source, &self.vocabulary).map_err(|error| {
-            let id = spec.id.get_ref();
-            let message = format!("rule {id:?}: {} in {source:?}", error.message);
-            self.problem(self.place_in(spec.when.span(), source, error.at), message)
-        })?;
         let text = Template::load(spec.text.get_ref(), &self.vocabulary).map_err(|message| {
             let message = format!("text of rule {:?}: {message}", spec.id.get_ref());
             self.problem(spec.text.span().start, message)
         })?;
+        let expires = spec.expires.as_ref().map(|expires| self.moment(expires)).transpose()?;
+        let sample = spec.sample.as_ref().map(|sample| *sample.get_ref());
+        if let Some(found) = sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
+            let message = format!("sample is {found}, expected 0 to 1");
+            let at = spec.sample.as_ref().map_or(0, |sample| sample.span().start);
+            return Err(self.problem(at, message));
+        }
         Ok(Rule {
             id: spec.id.get_ref().clone(),
             action: spec.action,
@@ -200,6 +281,71 @@ impl Loader<'_> {
             text,
             recommend: spec.recommend.clone(),
             program,
+            expires,
+            sample: sample.map(|sample| (sample * u64::MAX as f64) as u64),
+            flag: spec.flag.clone(),
+            is_on: true,
+        })
+    }
+
+    fn weight(&self, spec: &RuleSpec) -> Result<Adds, Problem> {
+        let given = &spec.weight;
+        let source = match given.get_ref() {
+            Weight::Number(weight) if (0.0..=1.0).contains(weight) => {
+                return Ok(Adds::Always(*weight));
+            }
+            Weight::Number(weight) => {
+                let message = format!("weight is {weight}, expected 0 to 1");
+                return Err(self.problem(given.span().start, message));
+            }
+            Weight::Computed(source) => Spanned::new(given.span(), source.clone()),
+        };
+        self.compile(spec, "weight", &source, |source| {
+            let expression = Expression::load(source, &self.vocabulary)?;
+            match expression.ty() {
+                Type::Float => Ok(Adds::Computed(expression)),
+                ty => Err(ProgramError {
+                    at: None,
+                    message: format!("the weight gives a {}, expected a double", ty.name()),
+                    is_outside: false,
+                }),
+            }
+        })
+    }
+
+    /// Compiles an expression of a rule; what is wrong with it is named with its place.
+    fn compile<T>(
+        &self,
+        spec: &RuleSpec,
+        what: &str,
+        given: &Spanned<String>,
+        load: impl FnOnce(&str) -> Result<T, ProgramError>,
+    ) -> Result<T, Problem> {
+        let source = given.get_ref();
+        if source.len() > limits().expression_bytes_max {
+            let message = format!(
+                "{what} has {} bytes, expected at most {}",
+                source.len(),
+                limits().expression_bytes_max
+            );
+            return Err(self.problem(given.span().start, message));
+        }
+        load(source).map_err(|error| {
+            let id = spec.id.get_ref();
+            let message = format!("rule {id:?}: {} in {source:?}", error.message);
+            self.problem(self.place_in(given.span(), source, error.at), message)
+        })
+    }
+
+    fn moment(&self, given: &Spanned<String>) -> Result<Millis, Problem> {
+        let text = given.get_ref();
+        let midnight = format!("{text}T00:00:00Z");
+        let parsed = [text, &midnight].into_iter().find_map(|text| text.parse::<Timestamp>().ok());
+        parsed.map(|moment| Millis(moment.as_millisecond())).ok_or_else(|| {
+            let message = format!(
+                "expires is {text:?}, expected a date such as \"2027-01-31\" or a time such as \"2027-01-31T12:00:00Z\""
+            );
+            self.problem(given.span().start, message)
         })
     }
 
@@ -217,7 +363,9 @@ impl Loader<'_> {
         for test in &spec.tests {
             match self.given(test) {
                 Ok(slots) => {
-                    let found = rule.program.holds(&slots);
+                    let lists = &self.lists.lists;
+                    let scope = Scope { slots: &slots, lists, at: Millis::default() };
+                    let found = rule.program.holds(&scope);
                     if found != test.expect {
                         let message = format!(
                             "test of rule {:?} gives {found}, expected {}",

@@ -6,14 +6,14 @@ use crate::expr::Vocabulary;
 /// Characters of a text value that a reason quotes.
 const VALUE_CHARS: usize = 80;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     Words(String),
     Value(usize),
 }
 
 /// A reason's text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Template {
     parts: Vec<Part>,
 }

@@ -24,6 +24,7 @@
 //!
 //! One process at a time writes a series, which is the owner of the partition. Several may read.
 
+mod artifact;
 mod checksum;
 mod choose;
 mod error;
@@ -48,6 +49,7 @@ use self::error::is_absent;
 use crate::config::{Snapshots, limits};
 use crate::telemetry::Clock;
 
+pub use artifact::artifact_hash;
 pub use checksum::Checksum;
 pub use choose::Skipped;
 pub use error::SnapshotError;

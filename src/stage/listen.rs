@@ -1,6 +1,6 @@
-//! What every process hears, whichever partitions it owns: touches of all partitions, and control.
+//! What every process hears, whichever partitions it owns: touches of all partitions.
 //!
-//! Both are read without a group, each process for itself, from their beginning: a process knows every
+//! They are read without a group, each process for itself, from their beginning: a process knows every
 //! entity before it is ready. Where a worker keeps the profiles by itself, touches are read from now on
 //! only, to be counted. How old a touch is when it gets here is measured, and until when all of them have
 //! been heard.
@@ -87,7 +87,6 @@ impl Listener {
     fn begin(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), Crash> {
         let now_ms = self.clock.now_ms();
         let touches = every_partition(log, &[Topic::Touches])?;
-        let control = every_partition(log, &[Topic::Control])?;
         let ends = log.ends(&touches)?;
         let mut first = match self.table {
             Some(_) => log.beginnings(&touches)?,
@@ -128,8 +127,7 @@ impl Listener {
         if let Some(heard) = &self.heard {
             heard.begin(&first, now_ms);
         }
-        let offsets = first.into_iter().chain(log.beginnings(&control)?);
-        self.at = touches.iter().chain(&control).zip(offsets).map(position).collect();
+        self.at = touches.iter().zip(first).map(position).collect();
         self.behind = Some(ended);
         Ok(())
     }
@@ -214,9 +212,6 @@ impl Listener {
     /// When its schema cannot be had now: it is heard again, since profiles would lack it for good.
     fn hear(&self, record: &Record) -> Result<(), Crash> {
         let position = record.position;
-        if position.topic != Topic::Touches {
-            return Ok(());
-        }
         let touch = read_own::<Touch<'_>>(record, Contract::Touch)?;
         let age = u64::try_from(self.clock.now_ms() - record.timestamp_ms).unwrap_or(0);
         histogram!(metric::TOUCH_AGE_SECONDS).record(Duration::from_millis(age).as_secs_f64());

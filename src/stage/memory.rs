@@ -12,6 +12,7 @@ use crate::config::Deadlines;
 use crate::event::{Millis, Position, Slot, Topic};
 use crate::log::faults::Faults;
 use crate::log::{Log, LogError, partition_of};
+use crate::policy::Switch;
 use crate::score::{Engine, RuleSet};
 use crate::snapshot::{Series, Vault};
 use crate::state::Horizon;
@@ -83,7 +84,7 @@ impl Memory {
         let engine = Engine::new(means.rules);
         let mut processor = Processor::new(
             means.decoder,
-            engine,
+            Switch::fixed(engine),
             means.horizon,
             means.deadlines,
             Faults::default(),

@@ -10,6 +10,7 @@
 
 mod batch;
 mod committer;
+mod control;
 mod gap;
 mod lag;
 mod listen;
@@ -44,9 +45,10 @@ pub use watchdog::Watchdog;
 pub use worker::Crash;
 
 use crate::codec::Decoder;
-use crate::config::{Deadlines, RuleFile};
+use crate::config::Deadlines;
 use crate::log::Log;
 use crate::log::faults::Faults;
+use crate::policy::Switch;
 use crate::state::{FeatureSet, Horizon, Profiles};
 use crate::telemetry::{Clock, Health, Stop};
 
@@ -93,8 +95,8 @@ pub struct Context {
     pub log: Arc<dyn Log>,
     /// knows the writers' schemas
     pub decoder: Arc<Decoder>,
-    /// what to decide by; each worker makes its own engine of them
-    pub rules: Arc<Vec<RuleFile>>,
+    /// what decides
+    pub switch: Switch,
     /// what is remembered and read
     pub features: Arc<FeatureSet>,
     /// what is remembered of entities, where several workers read it; a sole worker on a log of its

@@ -4,7 +4,7 @@
 mod prepare;
 mod remember;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -23,8 +23,9 @@ use crate::event::{
 };
 use crate::log::faults::{Faults, Step};
 use crate::log::{LogError, Record};
-use crate::score::{Case, Engine, RuleSet};
-use crate::state::{Came, FeatureSet, Features, Horizon, Profiles, Seen, State};
+use crate::policy::{Posted, Switch};
+use crate::score::Case;
+use crate::state::{Came, FeatureSet, Features, Horizon, Means, Profiles, Seen, State};
 
 /// Why a record could not be processed; all of it ends the worker's life.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,9 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Processor {
     decoder: Arc<Decoder>,
-    engine: Engine,
+    switch: Switch,
+    /// what decides; the same for a whole batch
+    posted: Posted,
     encoder: Encoder,
     touches: TouchEncoder,
     set: Arc<FeatureSet>,
@@ -83,10 +86,10 @@ pub struct Processor {
 
 impl Processor {
     /// The processor of a life that is lived in this context.
-    pub fn of(context: &Context, settings: &Settings, rules: RuleSet) -> Processor {
+    pub fn of(context: &Context, settings: &Settings) -> Processor {
         Processor::new(
             Arc::clone(&context.decoder),
-            Engine::new(rules),
+            context.switch.clone(),
             settings.horizon,
             Arc::clone(&settings.deadlines),
             context.faults.clone(),
@@ -98,16 +101,18 @@ impl Processor {
     /// keeps; without one the processor keeps its own, and applies what it does to it at once.
     pub fn new(
         decoder: Arc<Decoder>,
-        engine: Engine,
+        switch: Switch,
         horizon: Horizon,
         deadlines: Arc<Deadlines>,
         faults: Faults,
         profiles: Option<Arc<Profiles>>,
     ) -> Processor {
+        let posted = switch.posted();
         Processor {
             decoder,
-            set: Arc::clone(engine.rules().features()),
-            engine,
+            set: Arc::clone(posted.engine.rules().features()),
+            switch,
+            posted,
             encoder: Encoder::of_process(),
             touches: TouchEncoder::default(),
             features: Features::default(),
@@ -130,6 +135,15 @@ impl Processor {
     /// When the record's schema cannot be had now.
     pub fn event_time(&self, record: &Record) -> Result<Option<Millis>, RegistryError> {
         catch_unwind(AssertUnwindSafe(|| self.decoder.event_time(record))).unwrap_or(Ok(None))
+    }
+
+    /// Takes up what decides from now on, between batches only; its version, where that is another.
+    pub fn renew(&mut self) -> Option<i64> {
+        if self.switch.version() == self.posted.version {
+            return None;
+        }
+        self.posted = self.switch.posted();
+        Some(self.posted.version)
     }
 
     /// The encoder, for sealing batches.
@@ -187,7 +201,7 @@ impl Processor {
             let Some(due) = state.fire(&self.set, &self.deadlines, now) else { break };
             self.faults.pass(Step::Fire)?;
             let encoder = &mut self.encoder;
-            let escalation = self.engine.remind(&due);
+            let escalation = self.posted.engine.remind(&due);
             let key = format!("{}/{}", due.fired.tenant, due.fired.account_id);
             batch.records.push_with(
                 Topic::Escalations,
@@ -264,28 +278,29 @@ impl Processor {
         self.faults.pass_at(Step::Apply, record.position)?;
         // before they are read: they may hear more meanwhile
         let profile_age_ms = self.profile_age_ms(now);
-        let set = &self.set;
+        let means = Means {
+            set: &self.set,
+            profiles: &self.profiles,
+            inline: self.inline,
+            horizon: self.horizon,
+        };
         let state = self.states.entry(partition).or_default();
-        let before = Some((&mut self.features, self.profiles.as_ref()));
-        let applied = state.apply(set, account, event, facts, came(record), self.horizon, before);
+        let (features, marks) = (&mut self.features, &mut self.marks);
+        let whose = (key(record), account);
+        let applied = state.take_in(means, whose, event, facts, came(record), features, marks);
         match applied.seen {
             Seen::New => {
                 if applied.late {
                     batch.late(record.position.topic);
                 }
-                set.marks(facts, applied, &mut self.marks);
                 if let Some(touch) =
                     TouchEvent::of(event, key(record), &self.marks, |entity| facts.meets(entity))
                 {
                     batch.touched(&mut self.touches, partition, &touch, now)?;
-                    if self.inline {
-                        self.profiles.apply_own(set, event, key(record), facts, &self.marks);
-                    }
                 }
                 if event.kind() == Kind::Label {
                     return Ok(Fate::Labelled);
                 }
-                state.read(set, account, facts, &mut self.features, &self.profiles);
                 self.decide(record, event, decoded.schema_id, profile_age_ms, now, batch)?;
                 Ok(Fate::Decided)
             }
@@ -294,8 +309,7 @@ impl Processor {
                 Ok(Fate::Duplicate)
             }
             Seen::Conflict => {
-                let refusal = conflict(event);
-                self.refuse(record, &refusal, now, batch)?;
+                self.refuse(record, &Refusal::conflict(event), now, batch)?;
                 Ok(Fate::Refused)
             }
         }
@@ -323,34 +337,29 @@ impl Processor {
         batch: &mut Batch,
     ) -> Result<(), ProcessError> {
         let Position { topic, partition, offset } = record.position;
+        let source = Source {
+            topic: Text::from(topic.name()),
+            partition: i32::try_from(partition).unwrap_or(i32::MAX),
+            offset,
+            schema_id,
+        };
         let case = Case {
-            kind: event.kind(),
-            event_id: event.event_id(),
-            event_time: event.event_time(),
-            tenant: event.tenant(),
-            account_id: event.account_id(),
-            subject_id: event.subject_id(),
-            decided_at: now,
-            fields: self.engine.fields_of(event),
-            features: self.features.values(),
+            policy_version: self.posted.version,
             profile_age_ms,
             degraded: self.degraded.clone(),
-            source: Source {
-                topic: Text::from(topic.name()),
-                partition: i32::try_from(partition).unwrap_or(i32::MAX),
-                offset,
-                schema_id,
-            },
+            ..self.posted.engine.case_of(event, self.features.values(), now, source)
         };
-        let decision = self.engine.decide(&case);
+        let decision = self.posted.engine.decide(&case);
         let (encoder, key) = (&mut self.encoder, record.key().unwrap_or_default());
         batch.records.push_with(Topic::Decisions, partition, now.0, key, |out| {
             encoder.encode(Contract::Decision, &decision, out)
         })?;
-        let rules = decision.reasons.iter().map(|reason| reason.rule.as_str());
-        batch.decided(decision.kind, decision.outcome, now, rules);
+        // a model may have several reasons
+        let rules: BTreeSet<&str> =
+            decision.reasons.iter().map(|reason| reason.rule.as_str()).collect();
+        batch.decided(decision.kind, decision.outcome, now, rules.into_iter());
         decision.degraded.iter().for_each(|without| batch.degraded(without));
-        if let Some(escalation) = self.engine.escalate(&decision) {
+        if let Some(escalation) = self.posted.engine.escalate(&decision) {
             batch.records.push_with(Topic::Escalations, partition, now.0, key, |out| {
                 encoder.encode(Contract::Escalation, &escalation, out)
             })?;
@@ -397,31 +406,20 @@ fn panicked(position: Position) -> Refusal {
     }
 }
 
-fn conflict(event: &Event<'_>) -> Refusal {
-    Refusal {
-        stage: FailedStage::Dedupe,
-        code: Code::ConflictingDuplicate,
-        message: format!(
-            "event_id {:?} was seen with another payload, expected the same bytes or another id",
-            event.event_id()
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::Writers;
-    use crate::score::RuleSet;
+    use crate::score::{Engine, Lists, RuleSet};
 
     #[test]
     fn what_pressure_leaves_out_comes_and_goes_and_a_gap_stays() {
         let features = Arc::new(FeatureSet::shipped().unwrap());
-        let engine = Engine::new(RuleSet::load(&[], &features).unwrap());
+        let engine = Engine::new(RuleSet::load(&[], &Lists::default(), &features).unwrap());
         let decoder = Arc::new(Decoder::new(Writers::built_in()));
         let mut processor = Processor::new(
             decoder,
-            engine,
+            Switch::fixed(engine),
             Horizon::default(),
             Arc::default(),
             Faults::default(),
@@ -443,10 +441,11 @@ mod tests {
     #[test]
     fn nothing_under_the_header_is_a_tombstone_and_whatever_lacks_one_of_them_is_what_it_was() {
         let features = Arc::new(FeatureSet::shipped().unwrap());
-        let engine = Engine::new(RuleSet::load(&[], &features).unwrap());
+        let engine = Engine::new(RuleSet::load(&[], &Lists::default(), &features).unwrap());
         let decoder = Arc::new(Decoder::new(Writers::built_in()));
         let (horizon, deadlines, faults) = (Horizon::default(), Arc::default(), Faults::default());
-        let mut processor = Processor::new(decoder, engine, horizon, deadlines, faults, None);
+        let mut processor =
+            Processor::new(decoder, Switch::fixed(engine), horizon, deadlines, faults, None);
         let settings = crate::sim::Settings::default();
         let mut events = crate::sim::Simulator::new(settings).unwrap().map(|one| one.event);
         let event = events.find(|event| event.kind() == Kind::Chat).unwrap();

@@ -30,6 +30,17 @@ pub struct Reporter {
 }
 
 impl Reporter {
+    /// Something else decides from now on.
+    pub fn renewed(&self, version: i64, held: Duration) {
+        histogram!(metric::POLICY_HELD_SECONDS).record(held.as_secs_f64());
+        tracing::info!(
+            worker = self.worker,
+            version,
+            held_us = held.as_micros(),
+            "another policy decides"
+        );
+    }
+
     /// A reporter that has nothing to say yet.
     pub fn new(progress: Progress, worker: u32) -> Reporter {
         Reporter {

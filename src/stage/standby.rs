@@ -18,7 +18,6 @@ use super::worker::Crash;
 use super::{Context, Settings};
 use crate::event::{Position, Topic};
 use crate::log::{LogError, Restarts};
-use crate::score::RuleSet;
 use crate::state::State;
 use crate::telemetry::{Health, Stop};
 
@@ -132,9 +131,8 @@ impl Standby {
     }
 
     fn follow(&self, context: &Context, settings: &Settings, stop: &Stop) -> Result<(), Crash> {
-        // it decides nothing, and no rules always load
-        let Ok(rules) = RuleSet::load(&[], &context.features) else { return Ok(()) };
-        let mut processor = Processor::of(context, settings, rules);
+        // it decides nothing
+        let mut processor = Processor::of(context, settings);
         let mut reader = context.log.reader()?;
         // nobody waits for it to be ready
         let health = Health::default();

@@ -8,11 +8,11 @@ use super::poison::{PoisonGauge, TooMuchPoison};
 use super::process::Processor;
 use super::snapshots::Table;
 use super::worker::{Crash, Ended, Life};
-use super::{Context, Gap, Settings, lag, listen};
-use crate::config::{Problems, limits};
+use super::{Context, Gap, Settings, control, lag, listen};
+use crate::config::limits;
 use crate::event::Position;
 use crate::log::{LogError, Restarts};
-use crate::score::RuleSet;
+use crate::policy::Desk;
 use crate::telemetry::{Part, Stop};
 
 /// How the stage ended well.
@@ -33,9 +33,6 @@ pub enum StageFailure {
          [poison] in weir.toml to let them become dead letters, and start again"
     )]
     Poison(TooMuchPoison),
-    /// the rules do not load
-    #[error("{0}")]
-    Rules(Problems),
     /// too many records that panic
     #[error("{0} records panicked this weir: it is not fit for this input")]
     Panics(usize),
@@ -66,11 +63,15 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the workers.
+    /// Starts the workers. `desk`: takes the changes of what decides; without one there are none.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(context: &Context, settings: &Settings) -> Result<Stage, StageFailure> {
+    pub fn start(
+        context: &Context,
+        settings: &Settings,
+        desk: Option<Desk>,
+    ) -> Result<Stage, StageFailure> {
         let pressure = settings.pressure_wait.map(|wait| (context.pressure.clone(), wait));
         let aside_stop = Stop::default();
         let lag = lag::start(
@@ -99,6 +100,20 @@ impl Stage {
             return Err(StageFailure::Lost(0));
         };
         let mut aside = vec![lag, listen];
+        if let Some(desk) = desk {
+            let control = control::start(
+                Arc::clone(&context.log),
+                desk,
+                context.switch.clone(),
+                context.health.part("control"),
+                aside_stop.clone(),
+            );
+            let Ok(control) = control else {
+                aside_stop.stop();
+                return Err(StageFailure::Lost(0));
+            };
+            aside.push(control);
+        }
         if let Some(standby) = &context.standby {
             let Ok(standby) = standby.start(context, settings, aside_stop.clone()) else {
                 aside_stop.stop();
@@ -171,7 +186,7 @@ fn live_again(
     let mut gauge = PoisonGauge::new(settings.poison);
     let mut restarts = Restarts::begin("worker");
     loop {
-        let crash = match live(context, settings, index, part, &panicked, &mut gauge)? {
+        let crash = match live(context, settings, index, part, &panicked, &mut gauge) {
             Ok(Ended::Drained) => return Ok(StageEnd::Drained),
             Ok(Ended::AtEnd) => return Ok(StageEnd::AtEnd),
             Err(crash) => crash,
@@ -230,13 +245,11 @@ fn live(
     part: &Part,
     panicked: &HashSet<Position>,
     gauge: &mut PoisonGauge,
-) -> Result<Result<Ended, Crash>, StageFailure> {
-    let rules = RuleSet::load(&context.rules, &context.features).map_err(StageFailure::Rules)?;
-    let processor = Processor::of(context, settings, rules);
+) -> Result<Ended, Crash> {
+    let processor = Processor::of(context, settings);
     let life = Life::begin(context, settings, index, part, panicked, gauge, processor);
-    Ok(life.map_err(Crash::from).and_then(|mut life| {
-        let ended = life.run();
-        life.leave();
-        ended
-    }))
+    let mut life = life?;
+    let ended = life.run();
+    life.leave();
+    ended
 }

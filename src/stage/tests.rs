@@ -14,7 +14,7 @@ use super::process::{Processor, StateHashes};
 use super::worker::{Crash, Ended, Life};
 use super::*;
 use crate::codec::{Contract, ERASE_HEADER, Encoder, Writers, decode_own};
-use crate::config::FeatureFile;
+use crate::config::{FeatureFile, RuleFile};
 use crate::event::{
     DeadLetter, Decision, DisputeStage, Escalation, Event, Fired, Kind, Millis, Network, Outcome,
     Position, Rollup, Topic,
@@ -22,7 +22,8 @@ use crate::event::{
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::faults::Step;
 use crate::log::{Record, RecordBatch, partition_of};
-use crate::score::{Engine, RuleSet};
+use crate::policy::Switch;
+use crate::score::{Engine, Lists, RuleSet};
 use crate::sim::Simulator;
 use crate::snapshot::Vault;
 use crate::state::FeatureSet;
@@ -59,9 +60,10 @@ const RULES: [&str; 2] = [
     "#,
 ];
 
-fn rules() -> Arc<Vec<RuleFile>> {
+fn engine() -> Engine {
     let parse = |text: &&str| RuleFile::parse(Path::new("test.toml"), (*text).to_owned()).unwrap();
-    Arc::new(RULES.iter().map(parse).collect())
+    let rules: Vec<RuleFile> = RULES.iter().map(parse).collect();
+    Engine::new(RuleSet::load(&rules, &Lists::default(), &features()).unwrap())
 }
 
 fn features() -> Arc<FeatureSet> {
@@ -116,7 +118,7 @@ fn context(log: EmbeddedLog, faults: Faults, writers: Writers) -> Context {
     Context {
         log: Arc::new(log.with_faults(faults.clone())),
         decoder: Arc::new(Decoder::new(writers)),
-        rules: rules(),
+        switch: Switch::fixed(engine()),
         features: features(),
         profiles: None,
         standby: None,
@@ -301,8 +303,7 @@ fn live_to_the_end(
     };
     let mut context = open();
     loop {
-        let rules = RuleSet::load(&context.rules, &context.features).unwrap();
-        let processor = Processor::of(&context, settings, rules);
+        let processor = Processor::of(&context, settings);
         let part = context.health.part("test");
         let (panicked, mut gauge) = (HashSet::new(), PoisonGauge::new(settings.poison));
         let mut life =
@@ -511,7 +512,7 @@ fn a_crash_at_any_step_changes_neither_outputs_nor_state() {
 
 /// Runs a stage as the program does, until it ends.
 fn run_stage(context: &Context, settings: &Settings) -> Result<StageEnd, StageFailure> {
-    Stage::start(context, settings).unwrap().join()
+    Stage::start(context, settings, None).unwrap().join()
 }
 
 fn letters(log: &dyn Log) -> Vec<DeadLetter> {
@@ -661,7 +662,7 @@ fn a_stop_commits_what_was_taken_and_the_next_process_goes_on() {
         ..settings()
     };
     let first = context(log.clone(), Faults::default(), Writers::built_in());
-    let stage = Stage::start(&first, &live).unwrap();
+    let stage = Stage::start(&first, &live, None).unwrap();
     while log.end(Topic::Decisions, 0).unwrap() < 100 {
         first.stop.wait(Duration::from_millis(1));
     }
@@ -741,10 +742,9 @@ fn a_stop_during_a_restore_leaves_no_snapshot_of_half_a_state() {
     let mut context = context(log, faults, Writers::built_in());
     context.stop = stop;
     context.snapshots = snapshots(folder.path(), Duration::ZERO, &runtime);
-    let rules = RuleSet::load(&context.rules, &context.features).unwrap();
     let processor = Processor::new(
         Arc::clone(&context.decoder),
-        Engine::new(rules),
+        Switch::fixed(engine()),
         Horizon::default(),
         Arc::default(),
         Faults::default(),

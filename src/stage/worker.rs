@@ -300,6 +300,9 @@ impl<'a> Life<'a> {
         let now = Millis(self.context.clock.now_ms());
         let instant = Instant::now();
         self.processor.leave_out(self.context.pressure.left_out());
+        if self.batch.is_empty() {
+            self.renew();
+        }
         self.starved = false;
         for _ in 0..STRIDE / GROUP {
             if self.starved || self.batch_is_full() {
@@ -321,6 +324,14 @@ impl<'a> Life<'a> {
         }
         self.lanes.rotate();
         Ok(())
+    }
+
+    /// Takes up what decides from now on.
+    pub(super) fn renew(&mut self) {
+        let began = Instant::now();
+        if let Some(version) = self.processor.renew() {
+            self.reporter.renewed(version, began.elapsed());
+        }
     }
 
     /// The partitions that have deadlines due.
@@ -398,6 +409,8 @@ impl<'a> Life<'a> {
                 batch.touched_up_to.push(stand);
             }
         }
+        // each batch begins with what decides by then, whatever comes into it first
+        self.renew();
         self.last_commit = Instant::now();
         self.submitted = Some(self.gauge.clone());
         self.committer.submit(batch, self.membership.clone())?;

@@ -106,6 +106,36 @@ impl State {
         applied
     }
 
+    /// Takes an event in, unless it was seen before: applies it, notes what of it counts under other keys
+    /// than the account, and reads what a decision about it is made from. `account` is
+    /// `tenant/account_id`, `key` its [`State::key`].
+    #[allow(clippy::too_many_arguments, reason = "each is a thing of its own, and named")]
+    pub fn take_in(
+        &mut self,
+        means: Means<'_>,
+        (account, key): (&str, u128),
+        event: &Event<'_>,
+        facts: &Facts,
+        came: Came<'_>,
+        features: &mut Features,
+        marks: &mut Vec<Mark>,
+    ) -> Applied {
+        let Means { set, profiles, inline, horizon } = means;
+        let before = Some((&mut *features, profiles));
+        let applied = self.apply(set, key, event, facts, came, horizon, before);
+        if applied.seen != Seen::New {
+            return applied;
+        }
+        set.marks(facts, applied, marks);
+        if inline && facts.entities().next().is_some() {
+            profiles.apply_own(set, event, account, facts, marks);
+        }
+        if event.kind() != Kind::Label {
+            self.read(set, key, facts, features, profiles);
+        }
+        applied
+    }
+
     /// Reads what is known once the event is applied.
     pub fn read(
         &self,
@@ -272,6 +302,19 @@ impl State {
             })
         })
     }
+}
+
+/// By what an event is taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// what is kept and read
+    pub set: &'a FeatureSet,
+    /// of whom the event meets
+    pub profiles: &'a Profiles,
+    /// whether they take the event up at once; where somebody else keeps them, its touch brings it there
+    pub inline: bool,
+    /// how far back repeated events are recognised
+    pub horizon: Horizon,
 }
 
 /// An account that was found, not yet in the cache.

@@ -38,6 +38,8 @@ pub enum Component {
     Snapshots,
     /// what every process hears
     Listening,
+    /// changes of what decides
+    Control,
     /// store and notify alike
     Sinks,
     /// the store alone
@@ -54,10 +56,11 @@ pub enum Component {
 
 impl Component {
     /// Every component, in the order of the page.
-    pub const ALL: [Component; 9] = [
+    pub const ALL: [Component; 10] = [
         Component::Scoring,
         Component::Snapshots,
         Component::Listening,
+        Component::Control,
         Component::Sinks,
         Component::Store,
         Component::Notify,
@@ -72,6 +75,7 @@ impl Component {
             Component::Scoring => "scoring",
             Component::Snapshots => "snapshots",
             Component::Listening => "listening",
+            Component::Control => "control",
             Component::Sinks => "sinks",
             Component::Store => "store",
             Component::Notify => "notify",
@@ -87,6 +91,7 @@ impl Component {
             Component::Scoring => "Scoring: the workers that decide",
             Component::Snapshots => "Snapshots: copies of the state",
             Component::Listening => "Listening: what every process hears",
+            Component::Control => "Control: changes of what decides",
             Component::Sinks => "Sinks: the store as `store`, each webhook by its name",
             Component::Store => "The store alone",
             Component::Notify => "Webhooks alone",
@@ -168,10 +173,15 @@ metrics! {
         SNAPSHOT_ERRORS = "weir_snapshot_errors_total", Counter, ["code"], "Shards and manifests that were not stored, by cause";
     }
     Listening {
-        HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches and control";
+        HEARD = "weir_records_heard_total", Counter, ["topic"], "Records read that every process reads: touches";
         TOUCHED = "weir_touched_events_total", Counter, [], "Events in the touches read";
         PROFILES_HEARD = "weir_profiles_heard_timestamp_seconds", Gauge, [], "What any partition had committed until then is in the profiles of other entities, seconds since 1970";
         TOUCH_AGE_SECONDS = "weir_touch_age_seconds", Histogram, [], "From a touch being written to its being read here";
+    }
+    Control {
+        POLICY_VERSION = "weir_policy_version", Gauge, [], "Records of weir.control that what decides now was made of, or that were rejected";
+        POLICY_HELD_SECONDS = "weir_policy_held_seconds", Histogram, [], "How long a worker was held to take up what decides from then on";
+        POLICY_CHANGES = "weir_policy_changes_total", Counter, ["result"], "Changes of what decides: applied, rejected";
     }
     Sinks {
         SINK_RECEIVED = "weir_sink_records_received_total", Counter, ["sink"], "Records taken up by a sink";

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod world;
+
 use std::path::Path;
 
 use weir::codec::{Encoder, json};

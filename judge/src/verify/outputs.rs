@@ -14,6 +14,7 @@ use crate::report::{Check, Report};
 use super::compare::Alike;
 use super::deadlines::Deadlines;
 use super::inputs::{Ending, Ledger, Letters};
+use super::policies::Order;
 use super::store::{self, Stored};
 use super::{Findings, Id, Part, check_cards, rollups};
 use apache_avro::types::Value;
@@ -46,7 +47,9 @@ pub(super) fn read_decisions(
 ) -> Result<(Demand, Deadlines), Unreadable> {
     let mut demand = Demand::default();
     let mut deadlines = Deadlines::default();
+    let mut order = Order::default();
     findings.report.ran(Check::Decisions);
+    findings.report.ran(Check::Policies);
     part.each(Topic::Decisions, findings, |record, findings| {
         findings.report.checked(Check::Decisions, 1);
         match part.case.decode(&record) {
@@ -58,6 +61,7 @@ pub(super) fn read_decisions(
                         .fail(Check::Decisions, || format!("{}: {fault}", record.position()));
                 }
                 check_cards(&fields, &record, &mut findings.report);
+                order.read(&fields, &record, &mut findings.policies, &mut findings.report);
                 rollups::count_decision(&fields, &mut findings.recount);
                 keep(&mut findings.decisions, &fields, &record);
                 demand.add(&fields, &record);

@@ -1,6 +1,6 @@
 //! Roll-ups: what commits say they decided, against a recount of the decisions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::avro::{Fields, field, long, text};
 use crate::contract::Topic;
@@ -38,7 +38,7 @@ pub(super) fn merge(into: &mut Counts, from: Counts) {
     }
 }
 
-/// Counts a decision: once for its outcome, once for each reason.
+/// Counts a decision: once for its outcome, once for each rule that gave reasons.
 pub(super) fn count_decision(fields: &Fields, counts: &mut Counts) {
     let decided_at = fields.long("decided_at").unwrap_or_default();
     let minute = decided_at - decided_at.rem_euclid(MINUTE_MS);
@@ -49,8 +49,9 @@ pub(super) fn count_decision(fields: &Fields, counts: &mut Counts) {
         rule: rule.into(),
     };
     *counts.entry(entry(fields.text("outcome"), "")).or_default() += 1;
-    for reason in fields.records("reasons") {
-        let rule = text(field(reason, "rule"));
+    let rules: BTreeSet<&str> =
+        fields.records("reasons").map(|reason| text(field(reason, "rule"))).collect();
+    for rule in rules {
         *counts.entry(entry("", rule)).or_default() += 1;
     }
 }

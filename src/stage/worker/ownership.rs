@@ -18,7 +18,7 @@ use crate::stage::process::Processor;
 use crate::stage::restore::{Restorer, restore, restore_fired, restore_profiles};
 use crate::telemetry::metric;
 
-/// How often a worker looks whether the profiles are there.
+/// How often a worker looks whether the profiles, or what decides, are there.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
 
 impl Life<'_> {
@@ -34,6 +34,10 @@ impl Life<'_> {
         self.check_history(&wanted, &mut starts)?;
         let ends = self.ends(&wanted)?;
         let mut reader = None;
+        self.wait_for_control()?;
+        // what is open was begun by what decided before
+        self.drain()?;
+        self.renew();
         self.restore_profiles(&mut reader)?;
         for partition in partitions.iter().copied() {
             let of = |position: &&Position| position.partition == partition;
@@ -141,6 +145,24 @@ impl Life<'_> {
         }
         while profiles.heard_until().is_none() {
             self.part.not_ready("profiles are being read");
+            if self.context.stop.wait(HEARD_EVERY) {
+                return Err(Crash::Interrupted);
+            }
+            self.consumer.keep_alive()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is decided by less than what the owner before may have decided by: whatever that had taken
+    /// up is on the log by now.
+    fn wait_for_control(&mut self) -> Result<(), Crash> {
+        let switch = &self.context.switch;
+        if switch.is_fixed() {
+            return Ok(());
+        }
+        let end = self.context.log.record_end(Topic::Control, 0)?;
+        while switch.version() < end {
+            self.part.not_ready("changes of what decides are being read");
             if self.context.stop.wait(HEARD_EVERY) {
                 return Err(Crash::Interrupted);
             }

@@ -1,0 +1,303 @@
+//! What decides, as topology and `weir.control` have it, and the pen to change it: for the commands that
+//! publish, roll back and look.
+
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::open::{open_log, read_log, runtime, use_registry_of};
+use super::{Exit, Failure, Places};
+use crate::codec::{Contract, Encoder, OwnError, decode_own};
+use crate::config::Topology;
+use crate::event::{Control, ControlAction, Millis, Position, Text, Topic};
+use crate::log::{Log, RecordBatch};
+use crate::policy::{Bundle, Desk, Manifest, Rejection, Trouble};
+use crate::score::Lists;
+use crate::snapshot::Vault;
+use crate::state::FeatureSet;
+use crate::telemetry::Clock;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Bytes of what people write beside a change.
+const NOTE_BYTES_MAX: usize = 1_024;
+
+/// Who changes something, and why.
+#[derive(Debug, Args)]
+pub(super) struct Signed {
+    /// Why: stands in the record and in the history
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Who: stands in the record and in the history
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    #[arg(default_value = "unknown")]
+    by: String,
+}
+
+impl Signed {
+    /// Why.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+}
+
+/// One change that was asked for, and what became of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) version: i64,
+    pub(super) change: Control<'static>,
+    /// whether this weir can read it
+    is_read: bool,
+    /// why it changed nothing
+    pub(super) rejected: Option<String>,
+    /// what decided from then on
+    pub(super) manifest: Manifest,
+}
+
+/// What decides now, and how it came to that.
+pub(super) struct Office {
+    pub(super) topology: Topology,
+    pub(super) features: Arc<FeatureSet>,
+    pub(super) desk: Desk,
+    pub(super) entries: Vec<Entry>,
+    vault: Vault,
+    log: Arc<dyn Log>,
+    _runtime: Runtime,
+}
+
+impl Office {
+    /// Reads topology and log. `writes`: whether something is to be changed; a data folder must then not be in
+    /// use.
+    pub(super) fn open(places: &Places, writes: bool) -> Result<Office, Failure> {
+        let topology = places.load()?;
+        let dedupe_ids = *topology.dedupe.ids.get_ref();
+        let features = Arc::new(FeatureSet::load(&topology.features, dedupe_ids)?);
+        let data = places.data()?;
+        let runtime = runtime()?;
+        let log = match writes {
+            true => open_log(&topology, &data)?,
+            false => {
+                // changes are framed as all else
+                use_registry_of(&topology)?;
+                read_log(places)?
+            }
+        };
+        let vault = Vault::open(&topology.snapshots, &data, runtime.handle())?;
+        let desk = Desk::new(&features, &topology, Some(vault.clone()));
+        let entries = Vec::new();
+        let mut office =
+            Office { topology, features, desk, entries, vault, log, _runtime: runtime };
+        office.read()?;
+        Ok(office)
+    }
+
+    /// Takes up what was published since.
+    fn read(&mut self) -> Result<(), Failure> {
+        let (topic, partition) = (Topic::Control, 0);
+        let next = self.entries.last().map(|entry| entry.version);
+        let offset = match next {
+            Some(next) => next,
+            None => self.log.beginning(topic, partition)?,
+        };
+        let mut from = Position { topic, partition, offset };
+        let end = self.log.settled_end(topic, partition)?;
+        let mut reader = self.log.reader()?;
+        let mut records = Vec::new();
+        while from.offset < end {
+            let next = reader.read(from, end, READ_BYTES, &mut records)?;
+            if next == from.offset {
+                break;
+            }
+            from.offset = next;
+            for record in records.drain(..) {
+                let version = record.position.offset + 1;
+                self.take(version, record.payload())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, version: i64, payload: &[u8]) -> Result<(), Failure> {
+        let mut is_read = true;
+        let (change, taken) = match decode_own::<Control<'_>>(Contract::Control, payload) {
+            Ok(change) => {
+                let taken = self.desk.take(&change);
+                (change.into_owned(), taken)
+            }
+            Err(OwnError::Unreadable(reason)) => {
+                is_read = false;
+                let rejection = Rejection::Unreadable(reason);
+                (unreadable(), Err(Trouble::Rejected(rejection)))
+            }
+            Err(OwnError::Unavailable(error)) => return Err(Trouble::Schema(error).into()),
+        };
+        let rejected = match taken {
+            Ok(_) => None,
+            Err(Trouble::Rejected(reason)) => Some(reason.to_string()),
+            // publishing it again mends that
+            Err(missing @ Trouble::Missing { .. }) => Some(format!("waited for: {missing}")),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let manifest = self.desk.manifest().clone();
+        self.entries.push(Entry { version, change, is_read, rejected, manifest });
+        Ok(())
+    }
+
+    /// The lists that decide now.
+    pub(super) fn lists(&mut self) -> Result<Lists, Failure> {
+        Ok(self.desk.engine()?.live().lists().clone())
+    }
+
+    /// The version of what decides now.
+    pub(super) fn version(&self) -> i64 {
+        self.entries.last().map_or(0, |entry| entry.version)
+    }
+
+    /// A part of what decided as of a version; of the one before what decides now, where none is wanted.
+    /// `None`: what each process has in its own topology. `name` is what changes of it are called.
+    pub(super) fn before<T: PartialEq>(
+        &self,
+        name: &str,
+        to: Option<i64>,
+        part: impl Fn(&Manifest) -> T,
+    ) -> Result<Option<T>, Failure> {
+        let is_of = |entry: &&Entry| &*entry.change.name == name && entry.rejected.is_none();
+        let applied = || self.entries.iter().filter(is_of);
+        let invalid = |message: String| Err(Failure::new(Exit::Invalid, message));
+        match to {
+            Some(0) => Ok(None),
+            Some(version) if (1..=self.version()).contains(&version) => {
+                let then = applied().take_while(|entry| entry.version <= version).last();
+                Ok(then.and_then(|entry| published(entry, &part)))
+            }
+            Some(version) => invalid(format!(
+                "there is no version {version}, expected 0 to {}: see weir rules history",
+                self.version()
+            )),
+            None => {
+                // what was taken back is not to come again
+                let mut stack: Vec<Option<T>> = vec![None];
+                for entry in applied() {
+                    let then = published(entry, &part);
+                    if entry.change.action == ControlAction::Rollback {
+                        match stack.iter().rposition(|known| *known == then) {
+                            Some(place) => stack.truncate(place),
+                            None => stack.clear(),
+                        }
+                    }
+                    stack.push(then);
+                }
+                stack.pop();
+                match stack.pop() {
+                    Some(before) => Ok(before),
+                    None => invalid(format!(
+                        "nothing was published of {name} that is not taken back, there is nothing to go back to"
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Stores a content, so that a change can name it.
+    pub(super) fn keep(&self, bundle: &Bundle) -> Result<String, Failure> {
+        Ok(self.vault.put_artifact(&bundle.to_bytes())?)
+    }
+
+    /// Tries a change, and where it is sound writes it to the log; its version. Where not, nothing is written.
+    pub(super) fn change(
+        &mut self,
+        name: &str,
+        action: ControlAction,
+        content: (Option<String>, Option<String>),
+        signed: &Signed,
+    ) -> Result<i64, Failure> {
+        if let Some(note) = signed.note.as_ref().filter(|note| note.len() > NOTE_BYTES_MAX) {
+            let message =
+                format!("--note has {} bytes, expected at most {NOTE_BYTES_MAX}", note.len());
+            return Err(Failure::new(Exit::Invalid, message));
+        }
+        let newer = |entry: &&Entry| entry.change.format > Control::FORMAT || !entry.is_read;
+        if let Some(Entry { version, change, .. }) = self.entries.iter().find(newer) {
+            let message = format!(
+                "version {version} was published by weir {:?} in format {}, and this one writes format {}: \
+                 upgrade before you publish",
+                &*change.weir,
+                change.format,
+                Control::FORMAT
+            );
+            return Err(Failure::new(Exit::Newer, message));
+        }
+        let (artifact, value) = content;
+        let change = Control {
+            format: Control::FORMAT,
+            name: Text::from(name.to_owned()),
+            action,
+            artifact: artifact.map(Text::from),
+            change: value.map(Text::from),
+            note: signed.note.clone().map(Text::from),
+            issued_at: Millis(Clock::system().now_ms()),
+            issued_by: Text::from(signed.by.clone()),
+            weir: Text::from(env!("CARGO_PKG_VERSION")),
+        };
+        // what is unsound is not written
+        self.desk.clone().take(&change)?;
+        let version = self.append(&change)?;
+        // somebody else may have changed something meanwhile
+        self.read()?;
+        let ours = self.entries.iter().find(|entry| entry.version == version);
+        match ours.and_then(|entry| entry.rejected.as_ref()) {
+            None => Ok(version),
+            Some(reason) => {
+                let message =
+                    format!("version {version} is rejected after another change: {reason}");
+                Err(Failure::new(Exit::Invalid, message))
+            }
+        }
+    }
+
+    fn append(&mut self, change: &Control<'_>) -> Result<i64, Failure> {
+        // no two changes have a key in common: compaction is to leave all of them
+        let key = format!("{}@{}", change.name, Uuid::new_v4());
+        let mut batch = RecordBatch::default();
+        let mut encoder = Encoder::of_process();
+        batch
+            .push_with(Topic::Control, 0, change.issued_at.0, key.as_bytes(), |out| {
+                encoder.encode(Contract::Control, change, out)
+            })
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let begin = self.log.end(Topic::Control, 0)?;
+        self.log.appender()?.append(&batch)?;
+        let end = self.log.settled_end(Topic::Control, 0)?;
+        let from = Position { topic: Topic::Control, partition: 0, offset: begin };
+        let mut records = Vec::new();
+        self.log.reader()?.read(from, end, READ_BYTES, &mut records)?;
+        let is_ours = |record: &&crate::log::Record| record.key() == Some(key.as_bytes());
+        records.iter().find(is_ours).map(|record| record.position.offset + 1).ok_or_else(|| {
+            let message = format!("the change {key} is written and cannot be read");
+            Failure::new(Exit::Failed, message)
+        })
+    }
+}
+
+/// A part of what decides after a change; `None`: what each process has in its own topology.
+fn published<T>(entry: &Entry, part: impl Fn(&Manifest) -> T) -> Option<T> {
+    let is_own = entry.change.action == ControlAction::Rollback && entry.change.artifact.is_none();
+    (!is_own || entry.change.change.is_some()).then(|| part(&entry.manifest))
+}
+
+/// Stands for a record that cannot be read.
+fn unreadable() -> Control<'static> {
+    Control {
+        format: 0,
+        name: Text::from("?"),
+        action: ControlAction::Publish,
+        artifact: None,
+        change: None,
+        note: None,
+        issued_at: Millis(0),
+        issued_by: Text::from("?"),
+        weir: Text::from("?"),
+    }
+}

@@ -1,0 +1,140 @@
+//! Takes the changes of what decides from `weir.control`, one after another, and posts what comes of them.
+//!
+//! Everything slow happens here: contents are fetched, parsed, compiled and freed on this thread, and
+//! workers only pick up what is ready, between batches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use metrics::{counter, gauge};
+
+use crate::codec::{Contract, OwnError, decode_own};
+use crate::config::limits;
+use crate::event::{Control, Position, Topic};
+use crate::log::{Log, LogError, Record, Restarts};
+use crate::policy::{Desk, Rejection, Switch, Trouble};
+use crate::score::Engine;
+use crate::telemetry::{Part, Stop, metric};
+
+/// What becomes of a change.
+const RESULTS: [&str; 2] = ["applied", "rejected"];
+
+/// Starts to follow, until a stop is wanted.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start(
+    log: Arc<dyn Log>,
+    desk: Desk,
+    switch: Switch,
+    part: Part,
+    stop: Stop,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("weir-control".into()).spawn(move || {
+        for result in RESULTS {
+            counter!(metric::POLICY_CHANGES, "result" => result).increment(0);
+        }
+        gauge!(metric::POLICY_VERSION).set(0.0);
+        let mut follower = Follower { desk, switch, part: part.clone(), next: None };
+        let follow = || follower.follow(log.as_ref(), &stop);
+        Restarts::live("control", &stop, follow, |error, pause| {
+            part.not_ready(error.to_string());
+            tracing::warn!(%error, ?pause, "changes of what decides are not heard, trying again");
+        });
+    })
+}
+
+/// Where the changes begin. Without the first of them nobody knows what decides.
+fn first(log: &dyn Log) -> Result<i64, LogError> {
+    match log.beginning(Topic::Control, 0)? {
+        0 => Ok(0),
+        beginning => Err(LogError::Kafka {
+            doing: "read what was published",
+            reason: format!(
+                "{} begins at {beginning}, expected 0: its records must never be deleted (cleanup.policy=compact)",
+                Topic::Control
+            ),
+        }),
+    }
+}
+
+struct Follower {
+    desk: Desk,
+    switch: Switch,
+    part: Part,
+    /// offset of the next record
+    next: Option<i64>,
+}
+
+impl Follower {
+    fn follow(&mut self, log: &dyn Log, stop: &Stop) -> Result<(), LogError> {
+        let next = match self.next {
+            Some(next) => next,
+            None => first(log)?,
+        };
+        self.next = Some(next);
+        let end = log.record_end(Topic::Control, 0)?;
+        let from = Position { topic: Topic::Control, partition: 0, offset: next };
+        let mut follower = log.follow(&[from])?;
+        let mut records = Vec::new();
+        while !stop.is_stopped() {
+            match self.next.is_some_and(|next| next < end) {
+                true => self.part.not_ready("changes of what decides are being read"),
+                false => self.part.ready(),
+            }
+            follower.poll(limits().poll_wait, &mut records)?;
+            for record in records.drain(..) {
+                if !self.take(&record, stop) {
+                    return Ok(());
+                }
+                self.next = Some(record.position.offset + 1);
+            }
+            self.switch.free();
+        }
+        Ok(())
+    }
+
+    /// Takes one change up, or says why it is none; waits for what cannot be had now. Whether no stop was
+    /// wanted meanwhile.
+    fn take(&mut self, record: &Record, stop: &Stop) -> bool {
+        let version = record.position.offset + 1;
+        let mut pause = limits().restart_backoff;
+        loop {
+            let (engine, result) = match self.attempt(record) {
+                Ok(engine) => {
+                    tracing::info!(version, policy = engine.policy(), "what decides has changed");
+                    (Some(engine), RESULTS[0])
+                }
+                Err(Trouble::Rejected(reason)) => {
+                    tracing::error!(version, %reason, "a change of what decides is rejected");
+                    (None, RESULTS[1])
+                }
+                Err(error) => {
+                    tracing::warn!(version, %error, ?pause, "what decides cannot be had, trying again");
+                    self.part.not_ready(format!("version {version} is waited for: {error}"));
+                    if stop.wait(pause) {
+                        return false;
+                    }
+                    pause = (pause * 2).min(limits().restart_backoff_max);
+                    continue;
+                }
+            };
+            self.switch.post(engine, version);
+            counter!(metric::POLICY_CHANGES, "result" => result).increment(1);
+            gauge!(metric::POLICY_VERSION).set(version as f64);
+            return true;
+        }
+    }
+
+    fn attempt(&mut self, record: &Record) -> Result<Engine, Trouble> {
+        let unreadable = |reason: String| Trouble::Rejected(Rejection::Unreadable(reason));
+        let payload = record.payload();
+        match decode_own::<Control<'_>>(Contract::Control, payload) {
+            Ok(change) => catch_unwind(AssertUnwindSafe(|| self.desk.take(&change)))
+                .unwrap_or(Err(Trouble::Rejected(Rejection::Panicked))),
+            Err(OwnError::Unreadable(reason)) => Err(unreadable(reason)),
+            Err(OwnError::Unavailable(error)) => Err(Trouble::Schema(error)),
+        }
+    }
+}
