@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::check::features;
 use super::replay::bar;
 use super::{Exit, Failure};
 use crate::backtest::measure::{Comparison, Measures, Options, REPLICATES_MAX};
@@ -153,8 +154,7 @@ impl Backtest {
             return Err(invalid(format!("--from is {from}, expected a time before --to {to}")));
         }
         let mut topology = Topology::load(&self.topology)?;
-        let ids = *topology.dedupe.ids.get_ref();
-        let features = Arc::new(FeatureSet::load(&topology.features, ids)?);
+        let features = features(&topology)?;
         let is_other = self.rules.is_some() || self.model.is_some();
         let mut challengers = Vec::new();
         match self.compare {
@@ -180,7 +180,7 @@ impl Backtest {
             features,
             engine,
             challengers,
-            horizon: Horizon { ids, age_ms: hours * 3_600_000 },
+            horizon: Horizon { ids: *topology.dedupe.ids.get_ref(), age_ms: hours * 3_600_000 },
             truth: self.labels.clone(),
             from: self.from,
             to: self.to,
@@ -239,12 +239,7 @@ fn truth(text: &str) -> Result<Truth, String> {
 }
 
 pub(super) fn time(text: &str) -> Result<Millis, String> {
-    let day = |text: &str| {
-        let day: jiff::civil::Date = text.parse().ok()?;
-        day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp())
-    };
-    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| day(text));
-    let time = time.map(|time| Millis(time.as_millisecond()));
+    let time = Millis::of_date_or_time(text);
     time.ok_or_else(|| "expected a date such as 2018-05-01, or 2018-05-01T12:00:00Z".to_owned())
 }
 

@@ -58,12 +58,18 @@ impl Check {
 /// Loads a topology with everything it names.
 pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, Policy), Problems> {
     let topology = Topology::load(folder)?;
-    let features = Arc::new(FeatureSet::load(&topology.features, *topology.dedupe.ids.get_ref())?);
+    let features = features(&topology)?;
     let policy = load(&topology, &features)?;
     Writers::built_in()
         .add_folder(&topology.schemas())
         .map_err(|error| Problem::new(Place::file(&topology.schemas()), error.to_string()))?;
     Ok((topology, policy))
+}
+
+/// Loads what is remembered and read.
+pub(super) fn features(topology: &Topology) -> Result<Arc<FeatureSet>, Problems> {
+    let ids = *topology.dedupe.ids.get_ref();
+    FeatureSet::load(&topology.features, ids).map(Arc::new)
 }
 
 /// Loads what decides.

@@ -7,20 +7,19 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+use super::check::features;
 use super::open::{open_log, read_log, runtime, use_registry_of};
 use super::{Exit, Failure, Places};
 use crate::codec::{Contract, Encoder, OwnError, decode_own};
 use crate::config::Topology;
 use crate::event::{Control, ControlAction, Millis, Position, Text, Topic};
-use crate::log::{Log, RecordBatch};
+use crate::log::{Log, LogError, RecordBatch, each_record};
 use crate::policy::{Bundle, Desk, Manifest, Rejection, Trouble};
 use crate::score::Lists;
 use crate::snapshot::Vault;
 use crate::state::FeatureSet;
 use crate::telemetry::Clock;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
 /// Bytes of what people write beside a change.
 const NOTE_BYTES_MAX: usize = 1_024;
 
@@ -72,8 +71,7 @@ impl Office {
     /// use.
     pub(super) fn open(places: &Places, writes: bool) -> Result<Office, Failure> {
         let topology = places.load()?;
-        let dedupe_ids = *topology.dedupe.ids.get_ref();
-        let features = Arc::new(FeatureSet::load(&topology.features, dedupe_ids)?);
+        let features = features(&topology)?;
         let data = places.data()?;
         let runtime = runtime()?;
         let log = match writes {
@@ -101,22 +99,11 @@ impl Office {
             Some(next) => next,
             None => self.log.beginning(topic, partition)?,
         };
-        let mut from = Position { topic, partition, offset };
         let end = self.log.settled_end(topic, partition)?;
-        let mut reader = self.log.reader()?;
-        let mut records = Vec::new();
-        while from.offset < end {
-            let next = reader.read(from, end, READ_BYTES, &mut records)?;
-            if next == from.offset {
-                break;
-            }
-            from.offset = next;
-            for record in records.drain(..) {
-                let version = record.position.offset + 1;
-                self.take(version, record.payload())?;
-            }
-        }
-        Ok(())
+        let log = Arc::clone(&self.log);
+        each_record(log.as_ref(), Position { topic, partition, offset }, end, |record| {
+            self.take(record.position.offset + 1, record.payload())
+        })
     }
 
     fn take(&mut self, version: i64, payload: &[u8]) -> Result<(), Failure> {
@@ -146,8 +133,8 @@ impl Office {
     }
 
     /// The lists that decide now.
-    pub(super) fn lists(&mut self) -> Result<Lists, Failure> {
-        Ok(self.desk.engine()?.live().lists().clone())
+    pub(super) fn lists(&self) -> Result<Lists, Failure> {
+        Ok(self.desk.lists()?)
     }
 
     /// The version of what decides now.
@@ -203,6 +190,31 @@ impl Office {
     /// Stores a content, so that a change can name it.
     pub(super) fn keep(&self, bundle: &Bundle) -> Result<String, Failure> {
         Ok(self.vault.put_artifact(&bundle.to_bytes())?)
+    }
+
+    /// Publishes a content under a name; version and hash.
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        bundle: &Bundle,
+        signed: &Signed,
+    ) -> Result<(i64, String), Failure> {
+        let artifact = self.keep(bundle)?;
+        let content = (Some(artifact.clone()), None);
+        Ok((self.change(name, ControlAction::Publish, content, signed)?, artifact))
+    }
+
+    /// Has an earlier content decide again, see [`Office::before`]; version and hash.
+    pub(super) fn roll_back(
+        &mut self,
+        name: &str,
+        to: Option<i64>,
+        part: impl Fn(&Manifest) -> String,
+        signed: &Signed,
+    ) -> Result<(i64, Option<String>), Failure> {
+        let artifact = self.before(name, to, part)?;
+        let content = (artifact.clone(), None);
+        Ok((self.change(name, ControlAction::Rollback, content, signed)?, artifact))
     }
 
     /// Tries a change, and where it is sound writes it to the log; its version. Where not, nothing is written.
@@ -271,10 +283,14 @@ impl Office {
         self.log.appender()?.append(&batch)?;
         let end = self.log.settled_end(Topic::Control, 0)?;
         let from = Position { topic: Topic::Control, partition: 0, offset: begin };
-        let mut records = Vec::new();
-        self.log.reader()?.read(from, end, READ_BYTES, &mut records)?;
-        let is_ours = |record: &&crate::log::Record| record.key() == Some(key.as_bytes());
-        records.iter().find(is_ours).map(|record| record.position.offset + 1).ok_or_else(|| {
+        let mut version = None;
+        each_record(self.log.as_ref(), from, end, |record| -> Result<(), LogError> {
+            if record.key() == Some(key.as_bytes()) {
+                version = Some(record.position.offset + 1);
+            }
+            Ok(())
+        })?;
+        version.ok_or_else(|| {
             let message = format!("the change {key} is written and cannot be read");
             Failure::new(Exit::Failed, message)
         })

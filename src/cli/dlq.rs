@@ -9,13 +9,12 @@ use clap::{Args, Subcommand};
 use super::open::{open_log, read_log};
 use super::{Exit, Failure, Places};
 use crate::codec::{self, Contract, decode_offline};
+use crate::config::hex;
 use crate::event::{DeadLetter, Position, Topic};
-use crate::log::{Log, Member, Reader, Record, RecordBatch};
+use crate::log::{Log, Member, Reader, Record, RecordBatch, each_record};
 use crate::sink::notify::GROUP as NOTIFY;
 use crate::telemetry::Clock;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
 /// Records appended at once.
 const BATCH_MAX: usize = 2_000;
 
@@ -251,22 +250,17 @@ fn each_letter(
     log: &dyn Log,
     mut take: impl FnMut(DeadLetter) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut reader = log.reader()?;
     for partition in 0..log.partitions(Topic::DeadLetters)? {
         let end = log.end(Topic::DeadLetters, partition)?;
-        let mut from = Position { topic: Topic::DeadLetters, partition, offset: 0 };
-        from.offset = log.beginning(Topic::DeadLetters, partition)?;
-        while from.offset < end {
-            let mut records = Vec::new();
-            from.offset = reader.read(from, end, READ_BYTES, &mut records)?;
-            for record in &records {
-                let letter =
-                    decode_offline(Contract::DeadLetter, record.payload()).map_err(|error| {
-                        Failure::new(Exit::Failed, format!("{}: {error}", record.position))
-                    })?;
-                take(letter)?;
-            }
-        }
+        let offset = log.beginning(Topic::DeadLetters, partition)?;
+        let from = Position { topic: Topic::DeadLetters, partition, offset };
+        each_record(log, from, end, |record| {
+            let letter =
+                decode_offline(Contract::DeadLetter, record.payload()).map_err(|error| {
+                    Failure::new(Exit::Failed, format!("{}: {error}", record.position))
+                })?;
+            take(letter)
+        })?;
     }
     Ok(())
 }
@@ -286,10 +280,7 @@ fn at(letter: &DeadLetter) -> String {
 fn json(letter: &DeadLetter) -> Result<serde_json::Value, Failure> {
     let mut value = codec::json::to_value(Contract::DeadLetter, letter)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-    let payload = letter
-        .payload
-        .as_ref()
-        .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let payload = letter.payload.as_ref().map(|bytes| hex(bytes));
     value["payload"] = payload.into();
     Ok(value)
 }

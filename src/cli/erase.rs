@@ -23,14 +23,12 @@ use super::{Exit, Failure, Places};
 use crate::codec::{ERASE_HEADER, check_account, check_erased_by, erased_by};
 use crate::config::{Topology, duration_ms};
 use crate::event::{Position, Topic};
-use crate::log::{Log, Record, RecordBatch, partition_of};
+use crate::log::{Log, Record, RecordBatch, each_record, partition_of};
 use crate::snapshot::{Holding, Series, SnapshotError, Vault};
 use crate::stage;
 use crate::state::{Range, State};
 use crate::telemetry::{Clock, Stop};
 
-/// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
 /// How often it looks what is left: ever more rarely, since a place may take money for each look.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_MAX: Duration = Duration::from_secs(15);
@@ -232,22 +230,16 @@ impl Erase {
     fn each_of_account(
         &self,
         log: &dyn Log,
-        mut from: Position,
+        from: Position,
         mut visit: impl FnMut(&Record),
     ) -> Result<(), Failure> {
         let end = log.settled_end(from.topic, from.partition)?;
-        let mut reader = log.reader()?;
-        let mut records = Vec::new();
-        while from.offset < end {
-            let next = reader.read(from, end, READ_BYTES, &mut records)?;
-            if next == from.offset {
-                break;
+        each_record(log, from, end, |record| {
+            if record.key() == Some(self.account.as_bytes()) {
+                visit(record);
             }
-            from.offset = next;
-            let is_of = |record: &Record| record.key() == Some(self.account.as_bytes());
-            records.drain(..).filter(is_of).for_each(|record| visit(&record));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Waits until nothing is left, but no longer than told; what is left.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::control::{Office, Signed};
 use super::{Exit, Failure, Places};
 use crate::event::{ControlAction, Millis, Slot};
-use crate::lists::{Change, List, expiry};
+use crate::lists::{Change, List};
 use crate::policy::{Bundle, BundleKind, ENTRIES, Listed};
 use crate::telemetry::Clock;
 
@@ -150,7 +150,7 @@ fn subject(name: &str) -> String {
     format!("list/{name}")
 }
 
-fn find(office: &mut Office, name: &str) -> Result<Arc<List>, Failure> {
+fn find(office: &Office, name: &str) -> Result<Arc<List>, Failure> {
     let lists = office.lists()?;
     lists.get(name).map(Arc::clone).ok_or_else(|| {
         let message = format!("there is no list {name:?}, expected one of {:?}", lists.names());
@@ -167,7 +167,7 @@ fn changed(version: i64, json: bool) {
 
 impl Show {
     fn run(&self) -> Result<(), Failure> {
-        let mut office = Office::open(&self.places, false)?;
+        let office = Office::open(&self.places, false)?;
         let Some(name) = &self.name else {
             for (name, list) in office.lists()?.all() {
                 let (kind, count, hash) = (list.matching().kind.name(), list.len(), list.hash());
@@ -181,7 +181,7 @@ impl Show {
             }
             return Ok(());
         };
-        for entry in find(&mut office, name)?.entries() {
+        for entry in find(&office, name)?.entries() {
             let expires = entry.expires.map(|expires| expires.to_string());
             match self.json {
                 true => say!(
@@ -202,8 +202,8 @@ impl Show {
 
 impl Find {
     fn run(&self) -> Result<(), Failure> {
-        let mut office = Office::open(&self.places, false)?;
-        let list = find(&mut office, &self.name)?;
+        let office = Office::open(&self.places, false)?;
+        let list = find(&office, &self.name)?;
         let now = Millis(Clock::system().now_ms());
         let Some(entry) = list.find(Slot::Text(&self.value), now) else {
             let message = format!("{} is not in {} now", self.value, self.name);
@@ -227,7 +227,7 @@ impl Find {
 impl Add {
     fn run(&self) -> Result<(), Failure> {
         let expires = self.expires.as_deref().map(|text| {
-            expiry(text).ok_or_else(|| {
+            Millis::of_date_or_time(text).ok_or_else(|| {
                 let message = format!(
                     "--expires is {text:?}, expected a date such as 2027-01-31 or a time such as \
                      2027-01-31T12:00:00Z"
@@ -264,17 +264,15 @@ fn entries(text: String) -> Bundle {
 impl Publish {
     fn run(&self) -> Result<(), Failure> {
         let mut office = Office::open(&self.places, true)?;
-        let known = find(&mut office, &self.name)?;
+        let known = find(&office, &self.name)?;
         let text = std::fs::read_to_string(&self.file).map_err(|error| {
             let message = format!("{} cannot be read: {error}", self.file.display());
             Failure::new(Exit::Invalid, message)
         })?;
         let list = List::load(known.matching(), &self.file, &text)
             .map_err(|error| Failure::new(Exit::Invalid, error))?;
-        let artifact = office.keep(&entries(text))?;
-        let content = (Some(artifact.clone()), None);
         let name = subject(&self.name);
-        let version = office.change(&name, ControlAction::Publish, content, &self.signed)?;
+        let (version, artifact) = office.publish(&name, &entries(text), &self.signed)?;
         match self.json {
             true => say!(
                 "{}",
@@ -289,7 +287,7 @@ impl Publish {
 impl Rollback {
     fn run(&self) -> Result<(), Failure> {
         let mut office = Office::open(&self.places, true)?;
-        find(&mut office, &self.name)?;
+        find(&office, &self.name)?;
         let name = subject(&self.name);
         let of = |listed: &BTreeMap<String, Listed>| listed.get(&self.name).cloned();
         let target = office.before(&name, self.to, |manifest| of(&manifest.listed))?.flatten();
@@ -303,10 +301,10 @@ impl Rollback {
             {
                 (None, Some(changes.len().to_string()))
             }
-            Some(listed) => (Some(self.keep(&mut office, &listed)?), None),
+            Some(listed) => (Some(self.keep(&office, &listed)?), None),
         };
         let version = office.change(&name, ControlAction::Rollback, content, &self.signed)?;
-        let count = find(&mut office, &self.name)?.len();
+        let count = find(&office, &self.name)?.len();
         match self.json {
             true => say!("{}", json!({ "version": version, "entries": count })),
             false => say!("version {version}: {} has {count} entries again", self.name),
@@ -315,7 +313,7 @@ impl Rollback {
     }
 
     /// A content with what was published of the list then.
-    fn keep(&self, office: &mut Office, listed: &Listed) -> Result<String, Failure> {
+    fn keep(&self, office: &Office, listed: &Listed) -> Result<String, Failure> {
         if listed.entries.is_none() {
             let message = format!(
                 "the entries of {} were each process's own then, and others were published since: go back \

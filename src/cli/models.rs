@@ -8,8 +8,7 @@ use serde_json::json;
 use super::control::{Office, Signed};
 use super::{Exit, Failure, Places};
 use crate::config::{ListsFile, ModelFile, Problems};
-use crate::event::ControlAction;
-use crate::policy::{Bundle, BundleKind, Parts};
+use crate::policy::{Bundle, BundleKind, Manifest, Parts};
 
 /// The name of the models on `weir.control`.
 const MODELS: &str = "models";
@@ -115,9 +114,8 @@ impl Publish {
             return Err(Failure::new(Exit::Invalid, message));
         }
         let parts = Parts { rules: &[], lists: &ListsFile::default(), models: &files };
-        let artifact = office.keep(&Bundle::of(BundleKind::Models, &parts))?;
-        let content = (Some(artifact.clone()), None);
-        let version = office.change(MODELS, ControlAction::Publish, content, &self.signed)?;
+        let bundle = Bundle::of(BundleKind::Models, &parts);
+        let (version, artifact) = office.publish(MODELS, &bundle, &self.signed)?;
         match self.json {
             true => say!(
                 "{}",
@@ -132,9 +130,8 @@ impl Publish {
 impl Rollback {
     fn run(&self) -> Result<(), Failure> {
         let mut office = Office::open(&self.places, true)?;
-        let artifact = office.before(MODELS, self.to, |manifest| manifest.models.clone())?;
-        let content = (artifact.clone(), None);
-        let version = office.change(MODELS, ControlAction::Rollback, content, &self.signed)?;
+        let models = |manifest: &Manifest| manifest.models.clone();
+        let (version, artifact) = office.roll_back(MODELS, self.to, models, &self.signed)?;
         match self.json {
             true => say!("{}", json!({ "version": version, "artifact": artifact })),
             false => say!("version {version}: earlier models score again"),

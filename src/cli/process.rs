@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use super::check::features;
 use super::open::{open, open_store, runtime, use_registry_of};
 use super::{Exit, Failure};
 use crate::api::{Api, Bound};
@@ -115,9 +116,10 @@ fn settings(plan: &Plan<'_>, transaction_timeout: Option<Duration>) -> Settings 
 impl Process {
     /// Starts what the plan names. Everything is checked before a port is bound.
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
-        let dedupe_ids = *plan.topology.dedupe.ids.get_ref();
-        let features = Arc::new(FeatureSet::load(&plan.topology.features, dedupe_ids)?);
-        super::check::load(plan.topology, &features)?;
+        let features = features(plan.topology)?;
+        // checked before anything is opened, and kept where it decides
+        let mut desk = Desk::new(&features, plan.topology, None);
+        desk.engine()?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
         let decoder = match use_registry_of(plan.topology)? {
@@ -149,7 +151,7 @@ impl Process {
         let health = Health::default();
         let starting = health.part("start");
         if let Err(failure) =
-            process.start_parts(plan, &health, decoder, opened.transaction_timeout)
+            process.start_parts(plan, &health, decoder, desk, opened.transaction_timeout)
         {
             // whatever has begun ends again before the failure is told
             process.stop.stop();
@@ -165,6 +167,7 @@ impl Process {
         plan: &Plan<'_>,
         health: &Health,
         decoder: Decoder,
+        desk: Desk,
         transaction_timeout: Option<Duration>,
     ) -> Result<(), Failure> {
         let has = |role| plan.roles.contains(&role);
@@ -197,7 +200,7 @@ impl Process {
         if has(Role::Score) {
             let vault = Vault::open(&plan.topology.snapshots, plan.data, self.runtime.handle());
             let vault = vault?;
-            let mut desk = Desk::new(&self.features, plan.topology, Some(vault.clone()));
+            let mut desk = desk.kept_in(vault.clone());
             let engine = desk.engine()?;
             let context = Context {
                 log: Arc::clone(&self.log),

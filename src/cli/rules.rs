@@ -5,19 +5,18 @@ mod lint;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use self::diff::Difference;
+use super::check::features;
 use super::control::{Entry, Office, Signed};
 use super::{Exit, Failure, Places};
 use crate::config::{ListsFile, Place, Problem, Problems, RuleFile, RuleSpec, Topology};
-use crate::event::{ControlAction, Kind};
-use crate::policy::{Bundle, BundleKind, Parts};
+use crate::event::Kind;
+use crate::policy::{Bundle, BundleKind, Manifest, Parts};
 use crate::score::{Lists, RuleSet};
-use crate::state::FeatureSet;
 
 /// The name of the rules on `weir.control`.
 const RULES: &str = "rules";
@@ -164,17 +163,11 @@ fn read(topology: &Topology, folder: Option<&Path>) -> Result<Vec<RuleFile>, Pro
 /// The same, checked and tested, without a log.
 fn load(places: &Places, folder: Option<&Path>) -> Result<(Vec<RuleFile>, RuleSet), Failure> {
     let topology = places.load()?;
-    let features = FeatureSet::load(&topology.features, *topology.dedupe.ids.get_ref())?;
-    let features = Arc::new(features);
+    let features = features(&topology)?;
     let files = read(&topology, folder)?;
     let lists = Lists::load(&topology.lists, &BTreeMap::new(), &features)?;
     let rules = RuleSet::load(&files, &lists, &features)?;
     Ok((files, rules))
-}
-
-fn rule_bundle(files: &[RuleFile]) -> Bundle {
-    let parts = Parts { rules: files, lists: &ListsFile::default(), models: &[] };
-    Bundle::of(BundleKind::Rules, &parts)
 }
 
 fn count_tests(files: &[RuleFile]) -> (usize, usize) {
@@ -259,7 +252,7 @@ impl List {
 
 impl Diff {
     fn run(&self) -> Result<(), Failure> {
-        let mut office = Office::open(&self.places, false)?;
+        let office = Office::open(&self.places, false)?;
         let files = read(&office.topology, self.folder.as_deref())?;
         RuleSet::load(&files, &office.lists()?, &office.features)?;
         let difference = Difference::between(&office.desk.rules()?, &files);
@@ -288,9 +281,9 @@ impl Publish {
             );
             return Err(Failure::new(Exit::Invalid, message));
         }
-        let artifact = office.keep(&rule_bundle(&files))?;
-        let content = (Some(artifact.clone()), None);
-        let version = office.change(RULES, ControlAction::Publish, content, &self.signed)?;
+        let parts = Parts { rules: &files, lists: &ListsFile::default(), models: &[] };
+        let bundle = Bundle::of(BundleKind::Rules, &parts);
+        let (version, artifact) = office.publish(RULES, &bundle, &self.signed)?;
         let (rules, tests) = count_tests(&files);
         match self.json {
             true => say!(
@@ -309,9 +302,8 @@ impl Publish {
 impl Rollback {
     fn run(&self) -> Result<(), Failure> {
         let mut office = Office::open(&self.places, true)?;
-        let artifact = office.before(RULES, self.to, |manifest| manifest.rules.clone())?;
-        let content = (artifact.clone(), None);
-        let version = office.change(RULES, ControlAction::Rollback, content, &self.signed)?;
+        let rules = |manifest: &Manifest| manifest.rules.clone();
+        let (version, artifact) = office.roll_back(RULES, self.to, rules, &self.signed)?;
         let shown = artifact.as_deref().unwrap_or("the topology's own");
         match self.json {
             true => say!("{}", json!({ "version": version, "artifact": artifact })),

@@ -110,10 +110,8 @@ impl Publish {
     fn run(&self) -> Result<(), Failure> {
         let bundle = read(&self.folder)?;
         let mut office = Office::open(&self.places, true)?;
-        let artifact = office.keep(&bundle)?;
-        let content = (Some(artifact.clone()), None);
         let name = subject(&self.name);
-        let version = office.change(&name, ControlAction::Publish, content, &self.signed)?;
+        let (version, artifact) = office.publish(&name, &bundle, &self.signed)?;
         match self.json {
             true => say!("{}", json!({ "version": version, "artifact": artifact })),
             false => say!("published as version {version}"),

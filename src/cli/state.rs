@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
+use super::check::features;
 use super::open::{read_log, runtime};
 use super::{Exit, Failure, Places};
 use crate::codec::{Decoder, Writers};
@@ -12,7 +13,7 @@ use crate::log::Log;
 use crate::score::{Lists, RuleSet};
 use crate::snapshot::Vault;
 use crate::stage::{self, Memory, MemoryMeans, MemoryStats, StateHashes};
-use crate::state::{FeatureSet, Horizon};
+use crate::state::Horizon;
 use crate::telemetry::{Health, Stop};
 
 /// Looks at what is remembered of accounts and other entities, up to what is committed.
@@ -204,8 +205,7 @@ impl Hash {
 fn rebuild(places: &Places, from: &From) -> Result<(Memory, Vec<MemoryStats>), Failure> {
     let topology = places.load()?;
     let log: Arc<dyn Log> = read_log(places)?;
-    let ids = *topology.dedupe.ids.get_ref();
-    let features = Arc::new(FeatureSet::load(&topology.features, ids)?);
+    let features = features(&topology)?;
     let mut writers = Writers::built_in();
     writers.add_folder(&topology.schemas()).map_err(|error| Failure::new(Exit::Invalid, error))?;
     let decoder = match super::open::use_registry_of(&topology)? {
@@ -225,7 +225,10 @@ fn rebuild(places: &Places, from: &From) -> Result<(Memory, Vec<MemoryStats>), F
         decoder: Arc::new(decoder),
         rules: RuleSet::load(&[], &Lists::default(), &features)?,
         deadlines: Arc::new(topology.deadlines.clone()),
-        horizon: Horizon { ids, age_ms: i64::from(*topology.dedupe.hours.get_ref()) * 3_600_000 },
+        horizon: Horizon {
+            ids: *topology.dedupe.ids.get_ref(),
+            age_ms: i64::from(*topology.dedupe.hours.get_ref()) * 3_600_000,
+        },
         vault: vault.as_ref(),
         part: &health.part("state"),
         stop: &Stop::default(),

@@ -25,8 +25,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::name::wrong_kind;
 use super::topology::parse;
-use super::{NAME_CHARS_MAX, Place, Problem, is_name};
+use super::{Place, Problem, wrong_name};
 
 /// Bytes of the file of one list: ten million entries of about 100 bytes.
 pub const LIST_FILE_BYTES_MAX: u64 = 1 << 30;
@@ -39,9 +40,6 @@ const DECIDES_MAX: usize = 16;
 
 /// A list without a file.
 const NO_ENTRIES: &str = "value,expires,note\n";
-
-/// The kinds of event that lists decide about.
-const KINDS: [&str; 4] = ["transaction", "dispute", "chat", "invoice"];
 
 /// How a value is compared with the entries of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -224,12 +222,7 @@ impl Checker<'_> {
         let mut names = HashSet::new();
         for spec in specs {
             let name = spec.name.get_ref();
-            if !is_name(name) {
-                let message = format!(
-                    "name is {name:?}, expected 1 to {NAME_CHARS_MAX} of a-z, 0-9, \"_\" and \"-\""
-                );
-                problems.push(self.problem(&spec.name, message));
-            }
+            problems.extend(wrong_name("name", name).map(|wrong| self.problem(&spec.name, wrong)));
             if !names.insert(name) {
                 let message = format!("list {name:?} is there twice, expected unique names");
                 problems.push(self.problem(&spec.name, message));
@@ -258,12 +251,7 @@ impl Checker<'_> {
         let mut fields = HashSet::new();
         for decides in &spec.decides {
             let (kind, field) = (decides.kind.get_ref(), decides.field.get_ref());
-            if !KINDS.contains(&kind.as_str()) {
-                let message = format!(
-                    "kind is {kind:?}, expected \"transaction\", \"dispute\", \"chat\" or \"invoice\""
-                );
-                problems.push(self.problem(&decides.kind, message));
-            }
+            problems.extend(wrong_kind(kind).map(|wrong| self.problem(&decides.kind, wrong)));
             if !fields.insert((kind, field)) {
                 let message =
                     format!("list {name:?} decides twice by {field:?} of a {kind}, expected once");

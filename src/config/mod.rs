@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod features;
+mod hex;
 mod kafka;
 mod limits;
 mod lists;
@@ -20,6 +21,7 @@ mod webhook;
 
 pub use deadlines::{DeadlineStage, Deadlines, NetworkDays, When};
 pub use features::{FeatureFile, FeatureSpec, duration_ms};
+pub use hex::hex;
 pub use kafka::{Kafka, Protocol};
 pub use limits::{Limits, limits};
 pub use lists::{
@@ -27,7 +29,7 @@ pub use lists::{
 };
 pub use login::Login;
 pub use models::{ModelFile, ModelSpec};
-pub use name::{NAME_CHARS_MAX, is_name};
+pub use name::{is_name, wrong_name};
 pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems};
 pub use registry::Registry;

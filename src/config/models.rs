@@ -26,15 +26,14 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::name::wrong_kind;
 use super::topology::parse;
-use super::{Place, Problem, is_name, limits};
+use super::{Place, Problem, limits, wrong_name};
 
 /// Models of a topology.
 const MODELS_MAX: usize = 64;
 /// Reasons that one model gives.
 const REASONS_MAX: usize = 16;
-/// The kinds of event that models score.
-const KINDS: [&str; 4] = ["transaction", "dispute", "chat", "invoice"];
 
 /// One model as written. `docs/models.md` explains each key.
 #[derive(Clone, Debug, Deserialize)]
@@ -161,20 +160,12 @@ impl ModelFile {
 fn wrong(spec: &ModelSpec, names: &mut HashSet<String>) -> Vec<(std::ops::Range<usize>, String)> {
     let mut wrong = Vec::new();
     let (name, kind) = (spec.name.get_ref(), spec.kind.get_ref());
-    if !is_name(name) {
-        let message = format!("name is {name:?}, expected 1 to 64 of a-z, 0-9, \"_\" and \"-\"");
-        wrong.push((spec.name.span(), message));
-    }
+    wrong.extend(wrong_name("name", name).map(|message| (spec.name.span(), message)));
     if !names.insert(name.clone()) {
         let message = format!("model {name:?} is there twice, expected unique names");
         wrong.push((spec.name.span(), message));
     }
-    if !KINDS.contains(&kind.as_str()) {
-        let message = format!(
-            "kind is {kind:?}, expected \"transaction\", \"dispute\", \"chat\" or \"invoice\""
-        );
-        wrong.push((spec.kind.span(), message));
-    }
+    wrong.extend(wrong_kind(kind).map(|message| (spec.kind.span(), message)));
     let share = *spec.share.get_ref();
     if !(share > 0.0 && share <= 1.0) {
         let message = format!("share is {share}, expected more than 0 and at most 1");

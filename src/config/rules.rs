@@ -25,11 +25,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::name::wrong_kind;
 use super::topology::parse;
 use super::{Place, Problem, Problems, limits};
-
-/// The kinds of event that rules decide about.
-const KINDS: [&str; 4] = ["transaction", "dispute", "chat", "invoice"];
 
 /// What a matching rule asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -255,12 +253,8 @@ impl RuleFile {
     /// The first thing that is wrong with it.
     pub fn parse(path: &Path, text: String) -> Result<RuleFile, Problem> {
         let file: File = parse(path, &text)?;
-        if !KINDS.contains(&file.kind.get_ref().as_str()) {
+        if let Some(message) = wrong_kind(file.kind.get_ref()) {
             let place = Place::span(path, &text, file.kind.span());
-            let message = format!(
-                "kind is {:?}, expected \"transaction\", \"dispute\", \"chat\" or \"invoice\"",
-                file.kind.get_ref()
-            );
             return Err(Problem::new(place, message));
         }
         let (thresholds, span) = match file.thresholds {

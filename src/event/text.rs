@@ -111,6 +111,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub i64);
 
+impl Millis {
+    /// As files and commands write it: RFC 3339, or a date, which is the moment it begins in UTC.
+    pub fn of_date_or_time(text: &str) -> Option<Millis> {
+        const DATE_CHARS: usize = "2026-01-31".len();
+        let at = match text.len() {
+            DATE_CHARS => {
+                let date: jiff::civil::Date = text.parse().ok()?;
+                jiff::tz::Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?
+            }
+            _ => text.parse().ok()?,
+        };
+        Some(Millis(at.as_millisecond()))
+    }
+}
+
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -238,6 +253,23 @@ mod tests {
         assert!(matches!(text, Some(Text(Cow::Borrowed("plain")))));
         let text: Text<'_> = serde_json::from_str("\"a\\nb\"").unwrap();
         assert_eq!(text.as_str(), "a\nb");
+    }
+
+    #[test]
+    fn a_date_or_time_is_a_moment_or_the_beginning_of_a_day() {
+        for (text, expected) in [
+            ("2026-01-31", Some("2026-01-31T00:00:00.000Z")),
+            ("2026-01-31T10:00:00Z", Some("2026-01-31T10:00:00.000Z")),
+            ("2026-01-31T10:00:00.5+02:00", Some("2026-01-31T08:00:00.500Z")),
+            ("2026-02-30", None),
+            ("2026-01-31T10:00:00", None),
+            ("20260131", None),
+            ("tomorrow", None),
+            ("", None),
+        ] {
+            let found = Millis::of_date_or_time(text).map(|at| at.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

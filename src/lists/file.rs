@@ -7,8 +7,9 @@ use csv::StringRecord;
 use super::ENTRIES_MAX;
 use super::base::{Base, Builder};
 use super::error::{Fault, ListError, shown};
-use super::value::{Matching, check_note, expiry};
+use super::value::{Matching, check_note};
 use crate::config::{LIST_FILE_BYTES_MAX, Place};
+use crate::event::Millis;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -176,7 +177,7 @@ impl<'a> Rows<'a> {
         let expires = match field(self.columns.expires) {
             None => None,
             Some((column, text)) => {
-                let at = expiry(text);
+                let at = Millis::of_date_or_time(text);
                 Some(at.ok_or_else(|| self.fault(column, Fault::Expires(shown(text))))?)
             }
         };

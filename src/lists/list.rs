@@ -13,6 +13,7 @@ use super::records::Item;
 use super::spans::Hit;
 use super::value::{Matching, Probe, Scratch};
 use super::{ENTRIES_MAX, LIST_BYTES_MAX, OVERLAY_MAX};
+use crate::config::hex;
 use crate::event::{Millis, Slot};
 
 /// An entry of a list.
@@ -215,5 +216,5 @@ impl List {
 fn hash(parts: &[&str]) -> Arc<str> {
     let mut hasher = Sha256::new();
     parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    hex(&hasher.finalize()).into()
 }

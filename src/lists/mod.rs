@@ -40,7 +40,7 @@ mod value;
 pub use change::Change;
 pub use error::{Fault, ListError};
 pub use list::{Entry, List};
-pub use value::{Matching, expiry};
+pub use value::Matching;
 
 /// Entries of a list: ten times what the costs are stated for, a few hundred megabytes.
 pub const ENTRIES_MAX: usize = 10_000_000;

@@ -267,7 +267,7 @@ fn an_expired_entry_does_not_hide_a_wider_one() {
             &format!("value,expires,note\n{wide},,wide\n{narrow},{soon},narrow\n"),
         );
         let live = load(matching(kind, false), &format!("value,note\n{wide},wide\n"));
-        let expires = super::expiry(soon).unwrap();
+        let expires = Millis::of_date_or_time(soon).unwrap();
         let live = live.with(&add(narrow, Some(expires.0), Some("narrow"))).unwrap();
         for list in [file, live] {
             let note = |at| list.find(Slot::Text(value), Millis(at)).unwrap().note;

@@ -7,7 +7,7 @@ use super::address::address;
 use super::error::{Fault, shown};
 use super::{NOTE_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::config::Match;
-use crate::event::{Millis, Slot};
+use crate::event::Slot;
 
 const NETWORK: &str = "an address or a network such as 192.0.2.0/24 or 2001:db8::/32";
 const RANGE: &str = "integers such as 400000..499999, the smaller one first, or one integer";
@@ -252,20 +252,6 @@ pub(super) fn check_note(note: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// When an entry expires, as files and commands write it: RFC 3339, or a date, which is the moment it
-/// begins in UTC.
-pub fn expiry(text: &str) -> Option<Millis> {
-    const DATE_CHARS: usize = "2026-01-31".len();
-    let at = match text.len() {
-        DATE_CHARS => {
-            let date: jiff::civil::Date = text.parse().ok()?;
-            jiff::tz::Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?
-        }
-        _ => text.parse().ok()?,
-    };
-    Some(Millis(at.as_millisecond()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,23 +329,6 @@ mod tests {
         // folding can make a text longer: İ is two bytes, its small form three
         let grows = "İ".repeat(VALUE_BYTES_MAX / 2);
         assert!(Matching { kind: Match::Exact, fold: true }.key(&grows).is_err());
-    }
-
-    #[test]
-    fn an_expiry_is_a_time_or_the_beginning_of_a_day() {
-        for (text, expected) in [
-            ("2026-01-31", Some("2026-01-31T00:00:00.000Z")),
-            ("2026-01-31T10:00:00Z", Some("2026-01-31T10:00:00.000Z")),
-            ("2026-01-31T10:00:00.5+02:00", Some("2026-01-31T08:00:00.500Z")),
-            ("2026-02-30", None),
-            ("2026-01-31T10:00:00", None),
-            ("20260131", None),
-            ("tomorrow", None),
-            ("", None),
-        ] {
-            let found = expiry(text).map(|at| at.to_string());
-            assert_eq!(found.as_deref(), expected, "{text}");
-        }
     }
 
     #[test]

@@ -29,12 +29,14 @@ pub mod kafka;
 mod partition;
 mod record;
 mod restart;
+mod scan;
 
 pub use backlog::Backlog;
 pub use error::LogError;
 pub use partition::partition_of;
 pub use record::{Outgoing, Record, RecordBatch};
 pub use restart::Restarts;
+pub use scan::{each_of_topic, each_record};
 
 /// What a poll brought.
 #[derive(Clone, Debug, PartialEq, Eq)]

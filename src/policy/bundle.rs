@@ -107,7 +107,7 @@ impl Bundle {
         if bundle.format != FORMAT {
             return Err(format!("it has format {}, expected {FORMAT}", bundle.format));
         }
-        match bundle.kind == kind {
+        match bundle.is(kind) {
             true => Ok(bundle),
             false => Err(format!("it holds {:?}, expected {kind:?}", bundle.kind)),
         }

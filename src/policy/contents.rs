@@ -33,7 +33,7 @@ pub(super) struct Built {
 pub(super) struct Contents<'a> {
     pub(super) vault: Option<&'a Vault>,
     /// those that a topology folder has
-    pub(super) own: &'a BTreeMap<String, Bundle>,
+    pub(super) own: &'a BTreeMap<String, Arc<Bundle>>,
 }
 
 impl Contents<'_> {
@@ -42,9 +42,9 @@ impl Contents<'_> {
         what: &str,
         hash: &str,
         kind: BundleKind,
-    ) -> Result<Bundle, Trouble> {
+    ) -> Result<Arc<Bundle>, Trouble> {
         if let Some(own) = self.own.get(hash).filter(|own| own.is(kind)) {
-            return Ok(own.clone());
+            return Ok(Arc::clone(own));
         }
         let content = |reason: String| Rejection::Content {
             what: what.to_owned(),
@@ -63,7 +63,7 @@ impl Contents<'_> {
             Err(error) if error.is_about_content() => return Err(content(error.to_string()).into()),
             Err(error) => return Err(Trouble::Unavailable(error)),
         };
-        Ok(Bundle::from_bytes(&bytes, kind).map_err(content)?)
+        Ok(Arc::new(Bundle::from_bytes(&bytes, kind).map_err(content)?))
     }
 
     pub(super) fn rules(&self, hash: &str) -> Result<Vec<RuleFile>, Trouble> {
@@ -112,7 +112,7 @@ impl Contents<'_> {
     }
 
     /// The lists of a topology with what was published of them since.
-    fn lists(
+    pub(super) fn lists(
         &self,
         manifest: &Manifest,
         features: &Arc<FeatureSet>,

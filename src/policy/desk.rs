@@ -11,7 +11,7 @@ use super::rejection::{Rejection, Trouble};
 use crate::config::{FeatureFile, RuleFile, Topology};
 use crate::event::Control;
 use crate::lists::List;
-use crate::score::Engine;
+use crate::score::{Engine, Lists};
 use crate::snapshot::{Vault, artifact_hash};
 use crate::state::FeatureSet;
 
@@ -24,7 +24,7 @@ pub struct Desk {
     features: Arc<FeatureSet>,
     vault: Option<Vault>,
     /// the topology's own contents
-    own: BTreeMap<String, Bundle>,
+    own: BTreeMap<String, Arc<Bundle>>,
     base: Manifest,
     now: Manifest,
     /// contents that are known to be kept
@@ -40,7 +40,7 @@ impl Desk {
         let mut own = BTreeMap::new();
         let mut keep = |bundle: Bundle| {
             let hash = artifact_hash(&bundle.to_bytes());
-            own.insert(hash.clone(), bundle);
+            own.insert(hash.clone(), Arc::new(bundle));
             hash
         };
         let text = BTreeMap::from([(FEATURES.to_owned(), features.text().to_owned())]);
@@ -61,6 +61,12 @@ impl Desk {
         Desk { features, vault, own, base, now, stored: BTreeSet::new(), built: Built::default() }
     }
 
+    /// The same; from now on contents are kept there.
+    #[must_use]
+    pub fn kept_in(self, vault: Vault) -> Desk {
+        Desk { vault: Some(vault), ..self }
+    }
+
     /// What the topology says, by the hashes of its contents.
     pub fn base(&self) -> &Manifest {
         &self.base
@@ -79,16 +85,30 @@ impl Desk {
         self.contents().rules(&self.now.rules)
     }
 
+    /// The lists that decide now.
+    ///
+    /// # Errors
+    /// What is wrong with them, or what cannot be had now.
+    pub fn lists(&self) -> Result<Lists, Trouble> {
+        self.lists_of(&self.now)
+    }
+
     /// A list as it was published once.
     ///
     /// # Errors
     /// What is wrong with it, or what cannot be had now.
-    pub fn list(&mut self, name: &str, listed: &Listed) -> Result<Arc<List>, Trouble> {
+    pub fn list(&self, name: &str, listed: &Listed) -> Result<Arc<List>, Trouble> {
         let mut manifest = self.now.clone();
         manifest.listed.insert(name.to_owned(), listed.clone());
-        let (engine, _) = self.contents().engine(&manifest, &self.features, &self.built)?;
-        let list = engine.live().lists().get(name).map(Arc::clone);
+        let list = self.lists_of(&manifest)?.get(name).map(Arc::clone);
         list.ok_or_else(|| Rejection::List(name.to_owned()).into())
+    }
+
+    fn lists_of(&self, manifest: &Manifest) -> Result<Lists, Trouble> {
+        let contents = self.contents();
+        let (_, lists) =
+            contents.lists(manifest, &self.features, &self.built, &mut Built::default())?;
+        Ok(lists)
     }
 
     /// What decides now.
@@ -120,7 +140,8 @@ impl Desk {
         let (engine, built) = self.contents().engine(manifest, &self.features, &self.built)?;
         if let Some(vault) = &self.vault {
             let own = manifest.contents().filter(|hash| !self.stored.contains(*hash));
-            let own: Vec<&Bundle> = own.filter_map(|hash| self.own.get(hash)).collect();
+            let own: Vec<&Bundle> =
+                own.filter_map(|hash| self.own.get(hash)).map(Arc::as_ref).collect();
             let manifest = manifest.bundle();
             for bundle in own.into_iter().chain([&manifest]) {
                 let hash = vault.put_artifact(&bundle.to_bytes()).map_err(Trouble::Unavailable)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::template::Template;
-use crate::config::{Decided, ListsFile, Place, Problem, Problems};
+use crate::config::{Decided, ListsFile, Place, Problem, Problems, hex};
 use crate::event::{Kind, Outcome};
 use crate::expr::Vocabulary;
 use crate::lists::{List, Matching};
@@ -134,7 +134,7 @@ impl Lists {
         for (name, list) in self.names.iter().zip(&self.lists) {
             hasher.update(format!("\n{name} {}", list.hash()));
         }
-        hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hasher.finalize()[..16])
     }
 }
 

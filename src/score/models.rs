@@ -7,7 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::model::{Calibration, Driver, FeatureValues, Model, drivers};
-use crate::config::{ModelFile, Place, Problem, Problems};
+use super::template;
+use crate::config::{ModelFile, Place, Problem, Problems, hex};
 use crate::event::{Kind, Reason, Slot, Text};
 use crate::expr::{Expression, Scope, Type, Vocabulary};
 use crate::state::FeatureSet;
@@ -114,8 +115,7 @@ impl Models {
             slots.sort_unstable();
             slots.dedup();
         }
-        let hash = || hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        models.hash = (!files.is_empty()).then(hash);
+        models.hash = (!files.is_empty()).then(|| hex(&hasher.finalize()[..16]));
         Ok(models)
     }
 
@@ -127,7 +127,7 @@ impl Models {
             hasher.update("\ncalibration\n");
             hasher.update(&**calibration);
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hasher.finalize())
     }
 
     /// Every model by its key.
@@ -179,7 +179,6 @@ impl Models {
     pub(super) fn score<'m>(
         &'m self,
         kind: Kind,
-        names: &dyn Fn(usize) -> &'m str,
         scope: &Scope<'_>,
         explains: bool,
     ) -> Option<Scored<'m>> {
@@ -193,7 +192,7 @@ impl Models {
             scored.probability += scorer.share * probability;
             shares += scorer.share;
             if explains {
-                scorer.explain(&row, raw, scope, names, &mut scored.reasons);
+                scorer.explain(&row, raw, scope, &mut scored.reasons);
             }
         }
         scored.probability = (scored.probability / shares).clamp(0.0, 1.0);
@@ -202,6 +201,17 @@ impl Models {
 }
 
 impl Input {
+    /// Its value in a case; null where it has none.
+    fn with<T>(&self, scope: &Scope<'_>, take: impl FnOnce(Slot<'_>) -> T) -> T {
+        match self {
+            Input::Slot(slot) => take(scope.slots.get(*slot).copied().unwrap_or_default()),
+            Input::Expression(expression) => match expression.value(scope) {
+                Some(value) => take(value.slot()),
+                None => take(Slot::Null),
+            },
+        }
+    }
+
     fn slots(&self) -> impl Iterator<Item = usize> {
         match self {
             Input::Slot(slot) => std::slice::from_ref(slot).iter().copied(),
@@ -217,18 +227,10 @@ impl Scorer {
 
     fn row(&self, scope: &Scope<'_>) -> Vec<f64> {
         let inputs = self.inputs.iter().enumerate();
-        inputs
-            .map(|(feature, input)| match input {
-                Input::Slot(slot) => {
-                    let value = scope.slots.get(*slot).copied().unwrap_or_default();
-                    self.model.encode(feature, value)
-                }
-                Input::Expression(expression) => match expression.value(scope) {
-                    Some(value) => self.model.encode(feature, value.slot()),
-                    None => f64::NAN,
-                },
-            })
-            .collect()
+        let encode = |(feature, input): (usize, &Input)| {
+            input.with(scope, |value| self.model.encode(feature, value))
+        };
+        inputs.map(encode).collect()
     }
 
     /// What raised the score most. The weight of a reason is how much of the probability would not be there
@@ -238,7 +240,6 @@ impl Scorer {
         row: &[f64],
         raw: f64,
         scope: &Scope<'_>,
-        names: &dyn Fn(usize) -> &'m str,
         reasons: &mut Vec<Reason<'m>>,
     ) {
         if self.reasons == 0 {
@@ -251,38 +252,15 @@ impl Scorer {
         let whole = self.model.probability(raw);
         for Driver { feature, added, .. } in top.into_iter().take(found) {
             let without = self.model.probability(raw - added);
-            let value = match &self.inputs[feature] {
-                Input::Slot(slot) => {
-                    let value = scope.slots.get(*slot).copied().unwrap_or_default();
-                    shown(names(*slot), value)
-                }
-                Input::Expression(expression) => {
-                    let value = expression.value(scope);
-                    let value = value.as_ref().map_or(Slot::Null, |value| value.slot());
-                    shown(&self.model.features()[feature].name, value)
-                }
-            };
+            let mut text = format!("{} is ", self.model.features()[feature].name);
+            self.inputs[feature].with(scope, |value| template::show(value, &mut text));
             reasons.push(Reason {
                 code: Text::from(self.codes[feature].as_str()),
-                text: Text::from(value),
+                text: Text::from(text),
                 weight: (whole - without).clamp(0.0, 1.0),
                 rule: Text::from(self.rule.as_str()),
             });
         }
-    }
-}
-
-/// Characters of a text value that a reason quotes.
-const VALUE_CHARS: usize = 80;
-
-fn shown(name: &str, value: Slot<'_>) -> String {
-    match value {
-        Slot::Null => format!("{name} is unknown"),
-        Slot::Text(text) => {
-            let text: String = text.chars().take(VALUE_CHARS).collect();
-            format!("{name} is {text}")
-        }
-        value => format!("{name} is {value}"),
     }
 }
 

@@ -118,9 +118,8 @@ impl<'p> Ruling<'p> {
         let scored = match case.leaves_out("model") {
             true => None,
             false => {
-                let names = |slot: usize| policy.rules.name(case.kind, slot);
                 let explains = explains && !case.leaves_out("attributions");
-                policy.models.score(case.kind, &names, &scope, explains)
+                policy.models.score(case.kind, &scope, explains)
             }
         };
         let score = score(scored.as_ref(), &matched);

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,10 +12,10 @@ use super::lists::Lists;
 use super::template::Template;
 use crate::config::{
     Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, RuleTest, Thresholds, Weight,
-    Wording, is_name, limits,
+    Wording, hex, limits, wrong_name,
 };
 use crate::event::{Kind, Millis, Slot};
-use crate::expr::{self, Computed, Expression, Program, ProgramError, Scope, Type, Vocabulary};
+use crate::expr::{Computed, Expression, Program, ProgramError, Scope, Type, Vocabulary};
 use crate::state::FeatureSet;
 
 /// What a rule adds to the score.
@@ -106,7 +105,6 @@ impl KindRules {
 pub struct RuleSet {
     pub(super) kinds: [Option<KindRules>; 4],
     hash: String,
-    files: BTreeMap<String, String>,
     features: Arc<FeatureSet>,
 }
 
@@ -139,12 +137,7 @@ impl RuleSet {
         }
         let files: BTreeMap<String, String> =
             files.iter().map(|file| (file.kind.clone(), file.text.clone())).collect();
-        Ok(RuleSet {
-            kinds,
-            hash: hash(&files, features.hash()),
-            files,
-            features: Arc::clone(features),
-        })
+        Ok(RuleSet { kinds, hash: hash(&files, features.hash()), features: Arc::clone(features) })
     }
 
     /// The same rules with flags set: those that wait for one that is not set match nothing.
@@ -168,20 +161,6 @@ impl RuleSet {
         &self.features
     }
 
-    /// The text of each rule file by kind: what must be kept to run a decision again.
-    pub fn files(&self) -> &BTreeMap<String, String> {
-        &self.files
-    }
-
-    /// The name of a slot of a kind.
-    pub(super) fn name(&self, kind: Kind, slot: usize) -> &str {
-        let own = expr::fields(kind);
-        match own.get(slot) {
-            Some((name, _)) => name,
-            None => self.features.names().nth(slot - own.len()).map_or("", |(name, _)| name),
-        }
-    }
-
     /// Ids of the rules of a kind, in order.
     pub fn rule_ids(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.kinds
@@ -199,7 +178,7 @@ fn hash(files: &BTreeMap<String, String>, feature_set: &str) -> String {
         hasher.update(format!("\n{kind} {}\n", text.len()));
         hasher.update(text);
     }
-    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..16])
 }
 
 struct Loader<'a> {
@@ -255,11 +234,8 @@ impl Loader<'_> {
         let weight = self.weight(spec)?;
         let program = self
             .compile(spec, "when", &spec.when, |source| Program::load(source, &self.vocabulary))?;
-        if let Some(flag) = spec.flag.as_ref().filter(|flag| !is_name(flag)) {
-            let message = format!(
-                "rule {:?}: flag is {flag:?}, expected 1 to 64 of a-z, 0-9, \"_\" and \"-\"",
-                spec.id.get_ref()
-            );
+        if let Some(wrong) = spec.flag.as_ref().and_then(|flag| wrong_name("flag", flag)) {
+            let message = format!("rule {:?}: {wrong}", spec.id.get_ref());
             return Err(self.problem(spec.id.span().start, message));
         }
         let text = Template::load(spec.text.get_ref(), &self.vocabulary).map_err(|message| {
@@ -339,9 +315,7 @@ impl Loader<'_> {
 
     fn moment(&self, given: &Spanned<String>) -> Result<Millis, Problem> {
         let text = given.get_ref();
-        let midnight = format!("{text}T00:00:00Z");
-        let parsed = [text, &midnight].into_iter().find_map(|text| text.parse::<Timestamp>().ok());
-        parsed.map(|moment| Millis(moment.as_millisecond())).ok_or_else(|| {
+        Millis::of_date_or_time(text).ok_or_else(|| {
             let message = format!(
                 "expires is {text:?}, expected a date such as \"2027-01-31\" or a time such as \"2027-01-31T12:00:00Z\""
             );

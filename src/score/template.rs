@@ -51,13 +51,18 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Words(words) => text.push_str(words),
-                Part::Value(slot) => match slots[*slot] {
-                    Slot::Null => text.push_str("unknown"),
-                    Slot::Text(value) => text.extend(value.chars().take(VALUE_CHARS)),
-                    value => text.push_str(&value.to_string()),
-                },
+                Part::Value(slot) => show(slots[*slot], &mut text),
             }
         }
         text
+    }
+}
+
+/// Adds a value as reasons show it.
+pub(super) fn show(value: Slot<'_>, text: &mut String) {
+    match value {
+        Slot::Null => text.push_str("unknown"),
+        Slot::Text(value) => text.extend(value.chars().take(VALUE_CHARS)),
+        value => text.push_str(&value.to_string()),
     }
 }

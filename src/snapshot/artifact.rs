@@ -1,11 +1,11 @@
 //! Content under the hash of itself: what decides, kept for as long as decisions may be run again.
 
 use object_store::path::Path as Key;
-use object_store::{Error as StoreError, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 use super::{SnapshotError, Vault};
-use crate::config::limits;
+use crate::config::{hex, limits};
 
 const ARTIFACTS: &str = "artifacts";
 /// How hard they are packed: they are written rarely and read rarely.
@@ -13,7 +13,7 @@ const LEVEL: i32 = 6;
 
 /// The name of a content: the first 16 bytes of its SHA-256, as 32 small hexadecimal digits.
 pub fn artifact_hash(content: &[u8]) -> String {
-    Sha256::digest(content)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(content)[..16])
 }
 
 fn key(hash: &str) -> String {
@@ -32,23 +32,14 @@ impl Vault {
         if found > most {
             return Err(SnapshotError::TooLarge { key, found, most });
         }
-        let packed = zstd::encode_all(content, LEVEL).map_err(|error| {
-            SnapshotError::Malformed { key: key.clone(), reason: error.to_string() }
-        })?;
-        let place = Key::from(key.as_str());
-        let payload = PutPayload::from(packed);
-        let doing = format!("write {key}");
-        let work = async {
-            match self.create(&place, payload.clone()).await {
-                Err(StoreError::AlreadyExists { .. }) => Ok(false),
-                done => done.map(|()| true),
-            }
-        };
-        let is_new = self.within(limits().snapshot_write_deadline, &doing, work)?;
         // one that was damaged is whole again
-        if !is_new && !matches!(self.artifact(&hash), Ok(Some(_))) {
-            let work = async { self.store.put(&place, payload).await.map(drop) };
-            self.within(limits().snapshot_write_deadline, &doing, work)?;
+        if !matches!(self.artifact(&hash), Ok(Some(_))) {
+            let packed = zstd::encode_all(content, LEVEL).map_err(|error| {
+                SnapshotError::Malformed { key: key.clone(), reason: error.to_string() }
+            })?;
+            let place = Key::from(key.as_str());
+            let work = async { self.store.put(&place, PutPayload::from(packed)).await.map(drop) };
+            self.within(limits().snapshot_write_deadline, &format!("write {key}"), work)?;
         }
         Ok(hash)
     }

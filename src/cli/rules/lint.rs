@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::{Action, Place, Problem, RuleFile, RuleSpec, Weight};
+use crate::event::Millis;
 use crate::telemetry::Clock;
 
 /// Everything that somebody should look at.
@@ -39,10 +40,7 @@ fn one(rule: &RuleSpec, now_ms: i64, say: &mut impl FnMut(String)) {
     }
     if let Some(expires) = &rule.expires {
         let text = expires.get_ref();
-        let midnight = format!("{text}T00:00:00Z");
-        let moments = [text, &midnight].into_iter();
-        let moment = moments.filter_map(|text| text.parse::<jiff::Timestamp>().ok()).next();
-        if moment.is_some_and(|moment| moment.as_millisecond() <= now_ms) {
+        if Millis::of_date_or_time(text).is_some_and(|expires| expires.0 <= now_ms) {
             say(format!("has expired on {text}"));
         }
     }

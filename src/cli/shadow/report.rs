@@ -11,11 +11,8 @@ use crate::cli::backtest::{Measured, time, write};
 use crate::cli::open::{read_log, use_registry_of};
 use crate::cli::{Exit, Failure, Places};
 use crate::codec::{Contract, DecodeError, Decoder, Writers, decode_offline};
-use crate::event::{Decision, Millis, Position, Topic};
-use crate::log::{Log, Record};
-
-/// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
+use crate::event::{Decision, Millis, Topic};
+use crate::log::each_of_topic;
 
 /// Compares each challenger with what decided: outcomes, what would change, precision, recall and average
 /// precision once disputes and labels have come, and what it costs.
@@ -131,7 +128,7 @@ impl Report {
         }
         let mut recorded = Recorded::default();
         for topic in [Topic::Disputes, Topic::Labels] {
-            each(log.as_ref(), topic, |record| {
+            each_of_topic(log.as_ref(), topic, |record| {
                 match decoder.decode(record) {
                     Ok(decoded) => recorded.hear(&decoded.event),
                     // what became a dead letter says nothing
@@ -143,7 +140,7 @@ impl Report {
                 Ok(())
             })?;
         }
-        each(log.as_ref(), Topic::Decisions, |record| {
+        each_of_topic(log.as_ref(), Topic::Decisions, |record| -> Result<(), Failure> {
             let decision: Decision<'_> = decode_offline(Contract::Decision, record.payload())
                 .map_err(|error| {
                     let message = format!("{}: {error}", record.position);
@@ -163,27 +160,4 @@ impl Report {
 
 fn file_name(path: &std::path::Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// Visits the records of a topic.
-fn each(
-    log: &dyn Log,
-    topic: Topic,
-    mut visit: impl FnMut(&Record) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut reader = log.reader()?;
-    let mut records = Vec::new();
-    for partition in 0..log.partitions(topic)? {
-        let mut from = Position { topic, partition, offset: log.beginning(topic, partition)? };
-        let end = log.settled_end(topic, partition)?;
-        while from.offset < end {
-            let next = reader.read(from, end, READ_BYTES, &mut records)?;
-            if next == from.offset {
-                break;
-            }
-            from.offset = next;
-            records.drain(..).try_for_each(|record| visit(&record))?;
-        }
-    }
-    Ok(())
 }

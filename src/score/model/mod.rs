@@ -37,6 +37,7 @@ pub use error::{ModelError, Spot};
 pub use feature::{FeatureValues, ModelFeature, Words};
 pub use reasons::{Driver, drivers};
 
+use crate::config::hex;
 use crate::event::Slot;
 use forest::Forest;
 use limits::{MODEL_BYTES_MAX, MODEL_FEATURES_MAX};
@@ -106,7 +107,7 @@ impl Model {
         }
         let Parsed { kind, features, body, link, objective } = parsed;
         let calibration = Calibration::Identity;
-        let hash = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(text));
         let file = file.to_owned();
         Ok(Model { file, kind, features, body, link, objective, calibration, hash })
     }

@@ -143,26 +143,24 @@ impl Life<'_> {
         if !self.context.features.has_profiles() {
             return Ok(());
         }
-        while profiles.heard_until().is_none() {
-            self.part.not_ready("profiles are being read");
-            if self.context.stop.wait(HEARD_EVERY) {
-                return Err(Crash::Interrupted);
-            }
-            self.consumer.keep_alive()?;
-        }
-        Ok(())
+        self.wait_until("profiles are being read", || profiles.heard_until().is_some())
     }
 
     /// Nothing is decided by less than what the owner before may have decided by: whatever that had taken
     /// up is on the log by now.
     fn wait_for_control(&mut self) -> Result<(), Crash> {
-        let switch = &self.context.switch;
+        let switch = self.context.switch.clone();
         if switch.is_fixed() {
             return Ok(());
         }
         let end = self.context.log.record_end(Topic::Control, 0)?;
-        while switch.version() < end {
-            self.part.not_ready("changes of what decides are being read");
+        self.wait_until("changes of what decides are being read", || switch.version() >= end)
+    }
+
+    /// Waits for what another thread of the process does, and says meanwhile what that is.
+    fn wait_until(&mut self, what: &str, is_done: impl Fn() -> bool) -> Result<(), Crash> {
+        while !is_done() {
+            self.part.not_ready(what);
             if self.context.stop.wait(HEARD_EVERY) {
                 return Err(Crash::Interrupted);
             }

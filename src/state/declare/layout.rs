@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Loader;
 use super::draft::{Draft, GridDraft, Place, RingDraft, TotalDraft};
 use crate::config::Place as FilePlace;
-use crate::config::{FeatureFile, Problem, Problems};
+use crate::config::{FeatureFile, Problem, Problems, hex};
 use crate::event::Kind;
 use crate::expr::Program;
 use crate::state::account::SUBJECT_WORDS_MAX;
@@ -361,5 +361,5 @@ fn set_hash(file: &FeatureFile) -> String {
             number(&spec.floor),
         ));
     }
-    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..16])
 }
