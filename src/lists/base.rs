@@ -122,6 +122,16 @@ impl Builder {
 }
 
 impl Base {
+    /// Whether an exact list has a text that counts at that time and is not gone.
+    #[inline]
+    pub(super) fn has(&self, text: &str, time: Millis, gone: &[u32]) -> bool {
+        let Index::Exact(table) = &self.index else { return false };
+        table.find(text.as_bytes(), &self.records).is_some_and(|place| {
+            self.records.is_live(place, time)
+                && (gone.is_empty() || gone.binary_search(&place).is_err())
+        })
+    }
+
     /// The nearest entry of a value that counts at that time and is not gone.
     #[inline]
     pub(super) fn find(&self, probe: Probe<'_>, time: Millis, gone: &[u32]) -> Option<Hit> {

@@ -9,7 +9,7 @@
 //!
 //! | kind | index | a look-up |
 //! |---|---|---|
-//! | exact | buckets of two entries behind a filter | the filter; where that has the text, its entry |
+//! | exact | slots for entries, a byte of each one's hash | the bytes; where one is the text's, its entry |
 //! | prefix | the same | one for each length that its prefixes have, the longest first |
 //! | cidr | networks by their first address, IPv4 and IPv6 | one search, then outwards |
 //! | range | ranges by their first number | the same; once more for those that cross others |
@@ -51,8 +51,9 @@ pub const VALUE_BYTES_MAX: usize = 256;
 /// Bytes of a note: a sentence, as it stands in reasons.
 pub const NOTE_BYTES_MAX: usize = 256;
 
-/// Bytes of all entries of a list together, each counted with [`RECORD_BYTES`]: what 32 bits address.
-pub const LIST_BYTES_MAX: u64 = u32::MAX as u64;
+/// Bytes of all entries of a list together, each counted with [`RECORD_BYTES`]: what 32 bits address, but
+/// for slots that are there however few entries there are.
+pub const LIST_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);
 
 /// Changes after which a list is built anew: one then costs a fraction of a millisecond at most.
 pub const OVERLAY_MAX: usize = 4_096;
@@ -60,10 +61,11 @@ pub const OVERLAY_MAX: usize = 4_096;
 /// Ranges that contain one number and cross one another: each is a search of its own.
 pub const LAYERS_MAX: usize = 16;
 
-/// The most that an entry takes besides its texts: head, expiry, note's place, two lengths.
-const RECORD_BYTES: usize = 18;
+/// The most that an entry takes besides its texts: head, expiry, note's place, two lengths; slots that are
+/// free or say where it stands, and what is spent on not waiting twice.
+const RECORD_BYTES: usize = 42;
 
-// the head of an entry has 13 bits for a length, a note's length 16; positions have 32
-const _: () = assert!(VALUE_BYTES_MAX < 1 << 13);
+// the head of an entry has 12 bits for a length, a note's length 16; positions have 32
+const _: () = assert!(VALUE_BYTES_MAX < 1 << 12);
 const _: () = assert!(NOTE_BYTES_MAX < 1 << 16);
 const _: () = assert!(ENTRIES_MAX <= u32::MAX as usize / 2);

@@ -1,13 +1,13 @@
 //! Entries in one block of bytes, each told by the place it begins at.
 //!
 //! ```text
-//!  head      expires   note      key        written
-//!  u16       i64       u32       bytes      u16 and bytes
-//!            if any    if any               where it differs from the key
+//!  head      key       expires   note      written
+//!  u16       bytes     i64       u32       u16 and bytes
+//!                      if any    if any    where it differs from the key
 //! ```
 //!
-//! The head is the key's length and what is there. Key and expiry stand together, so that a look-up
-//! that ends here reads one or two lines of the cache. Notes repeat, and stand elsewhere, once each.
+//! The head is the key's length and what is there. The key stands where it can be compared before the
+//! head has come from memory. Notes repeat, and stand elsewhere, once each.
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,8 +19,13 @@ use crate::event::Millis;
 const EXPIRES: u16 = 1;
 const NOTED: u16 = 2;
 const WRITTEN: u16 = 4;
-const FLAG_BITS: u32 = 3;
+/// of a slot: no entry but the place of one
+const FAR: u16 = 8;
+const FLAG_BITS: u32 = 4;
 const HEAD: usize = size_of::<u16>();
+
+/// Bytes of a slot whose entry stands elsewhere.
+pub(super) const FAR_BYTES: usize = HEAD + size_of::<u32>();
 
 /// An entry as it is put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +70,15 @@ impl Records {
             | flag(item.note.is_some(), NOTED)
             | flag(is_written, WRITTEN);
         self.bytes.extend(head.to_le_bytes());
+        self.bytes.extend(item.key.as_bytes());
         if let Some(expires) = item.expires {
             self.bytes.extend(expires.0.to_le_bytes());
             self.expiring = true;
         }
         if let Some(note) = item.note {
-            let note = self.note_place(note, notes)?;
+            let note = self.keep_note(note, notes)?;
             self.bytes.extend(note.to_le_bytes());
         }
-        self.bytes.extend(item.key.as_bytes());
         if is_written {
             self.bytes.extend((item.value.len() as u16).to_le_bytes());
             self.bytes.extend(item.value.as_bytes());
@@ -81,7 +86,7 @@ impl Records {
         Ok(place)
     }
 
-    fn note_place(&mut self, note: &str, known: &mut Notes) -> Result<u32, Fault> {
+    fn keep_note(&mut self, note: &str, known: &mut Notes) -> Result<u32, Fault> {
         let hash = xxh3_64(note.as_bytes());
         if let Some(at) = known.0.find(hash, |at| self.noted(*at) == note.as_bytes()) {
             return Ok(*at);
@@ -93,16 +98,39 @@ impl Records {
         Ok(at)
     }
 
-    /// Room for the same entries in another order.
-    pub(super) fn room_for_same(&self) -> Records {
-        Records { bytes: vec![0; self.bytes.len()], notes: Vec::new(), expiring: self.expiring }
+    /// Room for the same entries in slots.
+    pub(super) fn room(&self, slots: usize) -> Records {
+        Records { bytes: vec![0; slots], notes: Vec::new(), expiring: self.expiring }
     }
 
-    /// Copies an entry to a place in that room; the place behind it.
-    pub(super) fn copy(&mut self, to: u32, from: &Records, at: u32) -> u32 {
-        let (to, at, len) = (to as usize, at as usize, from.len_at(at));
-        self.bytes[to..to + len].copy_from_slice(&from.bytes[at..at + len]);
-        (to + len) as u32
+    /// Copies an entry to a slot, or, if it has more bytes than that, behind all slots.
+    pub(super) fn copy(&mut self, slot: usize, stride: usize, from: &Records, at: u32) {
+        let (at, len) = (at as usize, from.len_at(at));
+        let entry = &from.bytes[at..at + len];
+        if len <= stride {
+            self.bytes[slot..slot + len].copy_from_slice(entry);
+            return;
+        }
+        let place = self.bytes.len() as u32;
+        self.bytes.extend(entry);
+        self.bytes[slot..slot + HEAD].copy_from_slice(&FAR.to_le_bytes());
+        self.bytes[slot + HEAD..slot + FAR_BYTES].copy_from_slice(&place.to_le_bytes());
+    }
+
+    /// The place of a slot's entry.
+    #[inline]
+    pub(super) fn place(&self, slot: usize) -> u32 {
+        match self.head(slot as u32) {
+            FAR => u32::from_le_bytes(array(&self.bytes, slot + HEAD)),
+            _ => slot as u32,
+        }
+    }
+
+    /// The place of a slot's entry if that has exactly this key.
+    #[inline]
+    pub(super) fn in_slot(&self, slot: usize, key: &[u8]) -> Option<u32> {
+        let place = self.place(slot);
+        self.is_key(place, key).then_some(place)
     }
 
     /// The entries with the notes of those they were copied from.
@@ -110,39 +138,16 @@ impl Records {
         Records { notes: from.notes, ..self }
     }
 
-    /// Bytes of an entry; 0 of room that nothing was put in.
+    /// Bytes of an entry.
     #[inline]
     pub(super) fn len_at(&self, at: u32) -> usize {
-        let (_, end) = self.key_place(at);
         match self.head(at) {
-            0 => 0,
-            head if head & WRITTEN == 0 => end - at as usize,
-            _ => end - at as usize + HEAD + counted(&self.bytes, end).len(),
-        }
-    }
-
-    /// The entry of a key among those from one place to another.
-    #[inline]
-    pub(super) fn scan(&self, begin: u32, end: u32, key: &[u8]) -> Option<u32> {
-        let mut at = begin;
-        while at < end {
-            let (start, end) = self.key_place(at);
-            if self.bytes.get(start..end)? == key {
-                return Some(at);
-            }
-            match self.len_at(at) {
-                0 => return None,
-                len => at += len as u32,
+            head if head & WRITTEN == 0 => written_place(head),
+            head => {
+                let before = written_place(head);
+                before + HEAD + counted(&self.bytes, at as usize + before).len()
             }
         }
-        None
-    }
-
-    /// The places of the entries from one to another.
-    pub(super) fn places(&self, begin: u32, end: u32) -> impl Iterator<Item = u32> {
-        let is_one = move |at: &u32| *at < end && self.len_at(*at) > 0;
-        let next = move |at: &u32| Some(at + self.len_at(*at) as u32).filter(is_one);
-        std::iter::successors(Some(begin).filter(is_one), next)
     }
 
     /// Lets go of room that is not needed.
@@ -162,32 +167,32 @@ impl Records {
 
     fn note_at(&self, at: u32) -> Option<u32> {
         let head = self.head(at);
-        let before = if head & EXPIRES == 0 { 0 } else { size_of::<i64>() };
         (head & NOTED != 0)
-            .then(|| u32::from_le_bytes(array(&self.bytes, at as usize + HEAD + before)))
+            .then(|| u32::from_le_bytes(array(&self.bytes, at as usize + note_place(head))))
     }
 
+    /// Whether an entry has exactly this key. Waits for nothing to know where that stands.
     #[inline]
-    fn key_place(&self, at: u32) -> (usize, usize) {
-        let head = self.head(at);
-        let expires = if head & EXPIRES == 0 { 0 } else { size_of::<i64>() };
-        let note = if head & NOTED == 0 { 0 } else { size_of::<u32>() };
-        let start = at as usize + HEAD + expires + note;
-        (start, start + usize::from(head >> FLAG_BITS))
+    fn is_key(&self, at: u32, key: &[u8]) -> bool {
+        let start = at as usize + HEAD;
+        usize::from(self.head(at) >> FLAG_BITS) == key.len()
+            && self.bytes.get(start..start + key.len()) == Some(key)
     }
 
     /// What an entry is found by.
     #[inline]
     pub(super) fn key(&self, at: u32) -> &[u8] {
-        let (start, end) = self.key_place(at);
-        self.bytes.get(start..end).unwrap_or_default()
+        let end = expires_place(self.head(at));
+        self.bytes.get(at as usize + HEAD..at as usize + end).unwrap_or_default()
     }
 
     /// When an entry expires.
     #[inline]
     pub(super) fn expires(&self, at: u32) -> Option<Millis> {
-        (self.head(at) & EXPIRES != 0)
-            .then(|| Millis(i64::from_le_bytes(array(&self.bytes, at as usize + HEAD))))
+        let head = self.head(at);
+        (head & EXPIRES != 0).then(|| {
+            Millis(i64::from_le_bytes(array(&self.bytes, at as usize + expires_place(head))))
+        })
     }
 
     /// Whether an entry counts at that time.
@@ -204,9 +209,9 @@ impl Records {
     /// An entry as it was put in.
     pub(super) fn item(&self, at: u32) -> Item<'_> {
         let key = self.key(at);
-        let value = match self.head(at) & WRITTEN {
-            0 => key,
-            _ => counted(&self.bytes, self.key_place(at).1),
+        let value = match self.head(at) {
+            head if head & WRITTEN == 0 => key,
+            head => counted(&self.bytes, at as usize + written_place(head)),
         };
         Item {
             key: text(key),
@@ -220,6 +225,24 @@ impl Records {
     pub(super) fn bytes(&self) -> usize {
         self.bytes.capacity() + self.notes.capacity()
     }
+}
+
+/// How far into an entry with this head its expiry stands.
+#[inline]
+fn expires_place(head: u16) -> usize {
+    HEAD + usize::from(head >> FLAG_BITS)
+}
+
+/// How far into it the place of its note stands.
+#[inline]
+fn note_place(head: u16) -> usize {
+    expires_place(head) + if head & EXPIRES == 0 { 0 } else { size_of::<i64>() }
+}
+
+/// How far into it stands what was written.
+#[inline]
+fn written_place(head: u16) -> usize {
+    note_place(head) + if head & NOTED == 0 { 0 } else { size_of::<u32>() }
 }
 
 /// A place as it is kept, if so many bytes are no more than a list may have.
