@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use common::world::World;
@@ -405,6 +405,65 @@ fn entries_come_and_go_and_a_list_that_decides_is_a_reason() {
         assert!(said.contains(part), "{words:?}: {said}");
     }
     assert_eq!(world.history().len(), 4);
+}
+
+#[test]
+fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
+    let world = World::begin("control", None).with_lists();
+    let everywhere = world.folder.path().join("everywhere.csv");
+    std::fs::write(&everywhere, "value\n0.0.0.0/0\n").unwrap();
+    let everywhere = everywhere.display().to_string();
+    let rule = "[[rule]]\nid = \"listed\"\nwhen = \"in_list(ip, 'bad_ips')\"\naction = \"review\"\n\
+        weight = 0.1\nreason = \"LISTED\"\ntext = \"x\"\n\
+        tests = [{ given = { ip = \"10.0.0.1\" }, expect = false }]\n\n[[rule]]";
+    world.publish(&world.rules("listed", "[[rule]]", rule));
+    world.generate("1");
+    world.run();
+    // the test of the rule that decides does not hold any more
+    world.done(&["lists", "add", "bad_ips", "0.0.0.0/0"]);
+    world.generate("2");
+    world.run();
+    assert!(world.reasons()["listed"] > 100);
+    world.publish(&world.rules("strict", "block = 0.90", "block = 0.75"));
+    assert_eq!(world.json(&["rules", "rollback", "--json"])["version"], 4);
+    world.generate("3");
+    world.run();
+    assert!(world.history().iter().all(|entry| entry["rejected"].is_null()));
+    let versions: BTreeSet<i64> = world.decided().iter().map(|(version, ..)| *version).collect();
+    assert_eq!(versions, BTreeSet::from([1, 2, 4]));
+    assert_eq!(world.json(&["explain", "--verify", "topic", "--json"])["different"], 0);
+    // rules that are published now have to hold it
+    let folder = world.rules("again", "[[rule]]", rule).display().to_string();
+    let (code, _, said) = world.weir(&["rules", "publish", &folder]);
+    assert_eq!(code, INVALID, "{said}");
+    assert!(said.contains("test of rule \"listed\" gives true, expected false"), "{said}");
+
+    // nor by those of the topology, whoever comes first
+    let world = World::begin("control", None).with_lists();
+    let rules = world.topology().join("rules");
+    std::fs::rename(world.rules("listed", "[[rule]]", rule), world.topology().join("new")).unwrap();
+    std::fs::remove_dir_all(&rules).unwrap();
+    std::fs::rename(world.topology().join("new"), rules).unwrap();
+    world.done(&["lists", "publish", "bad_ips", &everywhere]);
+    world.generate("1");
+    world.run();
+    assert!(world.decided().iter().all(|(version, ..)| *version == 1));
+    assert!(world.reasons()["listed"] > 100);
+}
+
+#[test]
+fn of_changes_before_a_start_only_the_last_is_kept_and_decides() {
+    let world = World::begin("control", None);
+    for name in ["a", "b", "c", "d"] {
+        world.done(&["flags", "set", name, "true"]);
+    }
+    world.generate("1");
+    world.run();
+    let kept = std::fs::read_dir(world.data().join("snapshots/artifacts")).unwrap().count();
+    // features, rules, lists, models, what the topology says and what decides
+    assert_eq!(kept, 6);
+    assert!(world.decided().iter().all(|(version, ..)| *version == 4));
+    assert_eq!(world.json(&["explain", "--verify", "topic", "--json"])["different"], 0);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::{Exit, Failure};
 use crate::codec::Writers;
 use crate::config::{Place, Problem, Problems, Topology};
 use crate::event::Kind;
-use crate::score::{Lists, Models, Policy};
+use crate::policy::Desk;
+use crate::score::{Lists, Models, Policy, RuleSet};
 use crate::state::FeatureSet;
 
 /// Checks a topology without running it: files, types of all rules, their tests, schemas.
@@ -60,6 +61,8 @@ pub(super) fn check(folder: &std::path::Path) -> Result<(Topology, Policy), Prob
     let topology = Topology::load(folder)?;
     let features = features(&topology)?;
     let policy = load(&topology, &features)?;
+    // what decides is kept, and must not be more than can be
+    Desk::new(&features, &topology, None)?;
     Writers::built_in()
         .add_folder(&topology.schemas())
         .map_err(|error| Problem::new(Place::file(&topology.schemas()), error.to_string()))?;
@@ -76,7 +79,8 @@ pub(super) fn features(topology: &Topology) -> Result<Arc<FeatureSet>, Problems>
 pub(super) fn load(topology: &Topology, features: &Arc<FeatureSet>) -> Result<Policy, Problems> {
     let lists = Lists::load(&topology.lists, &BTreeMap::new(), features)?;
     let models = Models::load(&topology.models, &BTreeMap::new(), lists.names(), features)?;
-    Policy::load(&topology.rules, lists, models, &BTreeMap::new(), features)
+    let rules = RuleSet::load(&topology.rules, &lists, features)?;
+    Ok(Policy::new(Arc::new(rules), lists, Arc::new(models), &BTreeMap::new()))
 }
 
 fn describe(topology: &Topology, policy: &Policy) -> String {

@@ -22,6 +22,8 @@ use crate::telemetry::Clock;
 
 /// Bytes of what people write beside a change.
 const NOTE_BYTES_MAX: usize = 1_024;
+/// Bytes of who changes it.
+const BY_BYTES_MAX: usize = 256;
 
 /// Who changes something, and why.
 #[derive(Debug, Args)]
@@ -83,7 +85,7 @@ impl Office {
             }
         };
         let vault = Vault::open(&topology.snapshots, &data, runtime.handle())?;
-        let desk = Desk::new(&features, &topology, Some(vault.clone()));
+        let desk = Desk::new(&features, &topology, Some(vault.clone()))?;
         let entries = Vec::new();
         let mut office =
             Office { topology, features, desk, entries, vault, log, _runtime: runtime };
@@ -225,10 +227,14 @@ impl Office {
         content: (Option<String>, Option<String>),
         signed: &Signed,
     ) -> Result<i64, Failure> {
-        if let Some(note) = signed.note.as_ref().filter(|note| note.len() > NOTE_BYTES_MAX) {
-            let message =
-                format!("--note has {} bytes, expected at most {NOTE_BYTES_MAX}", note.len());
-            return Err(Failure::new(Exit::Invalid, message));
+        let note = signed.note.as_deref().unwrap_or_default();
+        for (option, text, most) in
+            [("--note", note, NOTE_BYTES_MAX), ("--by", &signed.by, BY_BYTES_MAX)]
+        {
+            if text.len() > most {
+                let message = format!("{option} has {} bytes, expected at most {most}", text.len());
+                return Err(Failure::new(Exit::Invalid, message));
+            }
         }
         let newer = |entry: &&Entry| entry.change.format > Control::FORMAT || !entry.is_read;
         if let Some(Entry { version, change, .. }) = self.entries.iter().find(newer) {

@@ -118,7 +118,7 @@ impl Process {
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
         let features = features(plan.topology)?;
         // checked before anything is opened, and kept where it decides
-        let mut desk = Desk::new(&features, plan.topology, None);
+        let mut desk = Desk::new(&features, plan.topology, None)?;
         desk.engine()?;
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
@@ -202,6 +202,7 @@ impl Process {
             let vault = vault?;
             let mut desk = desk.kept_in(vault.clone());
             let engine = desk.engine()?;
+            desk.keep()?;
             let context = Context {
                 log: Arc::clone(&self.log),
                 decoder: Arc::new(decoder),

@@ -29,8 +29,8 @@ use super::name::wrong_kind;
 use super::topology::parse;
 use super::{Place, Problem, wrong_name};
 
-/// Bytes of the file of one list: ten million entries of about 100 bytes.
-pub const LIST_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of the file of one list: ten million entries of about 25 bytes, and what can be kept of one.
+pub const LIST_FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Lists of a topology.
 const LISTS_MAX: usize = 64;

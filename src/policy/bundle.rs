@@ -27,6 +27,21 @@ pub enum BundleKind {
     Manifest,
 }
 
+impl BundleKind {
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            BundleKind::Features => "features",
+            BundleKind::Rules => "rules",
+            BundleKind::Lists => "lists",
+            BundleKind::Entries => "entries",
+            BundleKind::Models => "models",
+            BundleKind::Challenger => "a challenger",
+            BundleKind::Manifest => "a manifest",
+        }
+    }
+}
+
 const RULES: &str = "rules/";
 const LISTS: &str = "lists.toml";
 const MODELS: &str = "models.toml";
@@ -40,6 +55,14 @@ pub struct Parts<'a> {
     pub lists: &'a ListsFile,
     /// models with their files
     pub models: &'a [ModelFile],
+}
+
+/// What a challenger has of its own; the rest is as with what decides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    pub(super) rules: bool,
+    pub(super) lists: bool,
+    pub(super) models: bool,
 }
 
 /// The form of bundles that this weir writes and reads.
@@ -86,6 +109,11 @@ impl Bundle {
         Bundle::new(kind, files)
     }
 
+    /// What it holds.
+    pub fn kind(&self) -> BundleKind {
+        self.kind
+    }
+
     /// Whether it holds that.
     pub fn is(&self, kind: BundleKind) -> bool {
         self.kind == kind
@@ -109,7 +137,16 @@ impl Bundle {
         }
         match bundle.is(kind) {
             true => Ok(bundle),
-            false => Err(format!("it holds {:?}, expected {kind:?}", bundle.kind)),
+            false => Err(format!("it holds {}, expected {}", bundle.kind.name(), kind.name())),
+        }
+    }
+
+    /// What it has of a policy.
+    pub(super) fn own(&self) -> Own {
+        Own {
+            rules: self.files.keys().any(|name| name.starts_with(RULES)),
+            lists: self.files.contains_key(LISTS),
+            models: self.files.contains_key(MODELS),
         }
     }
 

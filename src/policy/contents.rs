@@ -4,32 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bundle::{Bundle, BundleKind};
+use super::bundle::{Bundle, BundleKind, Own};
 use super::manifest::{Listed, Manifest};
 use super::rejection::{Rejection, Trouble};
-use crate::config::{ListsFile, ModelFile, RuleFile};
+use crate::config::{Problem, RuleFile};
 use crate::lists::List;
 use crate::score::model::Model;
-use crate::score::{Engine, Lists, Models, Policy};
+use crate::score::{Engine, Lists, Models, Policy, RuleSet};
 use crate::snapshot::Vault;
 use crate::state::FeatureSet;
 
 /// Name of the file in a bundle of entries.
 pub const ENTRIES: &str = "entries.csv";
 
-/// What was built already, so that what stays need not be built again: a list has a million entries, a model
-/// thousands of trees.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Built {
-    /// of the lists as the topology has them, by bundle and name
-    own: BTreeMap<(String, String), Arc<List>>,
-    /// with what was published, by name
-    listed: BTreeMap<String, (Listed, Arc<List>)>,
-    /// by what they are
-    models: BTreeMap<String, Arc<Model>>,
-}
-
 /// Where contents are.
+#[derive(Clone, Copy)]
 pub(super) struct Contents<'a> {
     pub(super) vault: Option<&'a Vault>,
     /// those that a topology folder has
@@ -67,83 +56,205 @@ impl Contents<'_> {
     }
 
     pub(super) fn rules(&self, hash: &str) -> Result<Vec<RuleFile>, Trouble> {
-        let bundle = self.bundle("rule set", hash, BundleKind::Rules)?;
-        Ok(bundle.rules().map_err(|problem| Rejection::Invalid(problem.into()))?)
+        rule_files(&*self.bundle("rule set", hash, BundleKind::Rules)?)
+    }
+}
+
+fn rule_files(bundle: &Bundle) -> Result<Vec<RuleFile>, Trouble> {
+    Ok(bundle.rules().map_err(|problem| Rejection::Invalid(problem.into()))?)
+}
+
+/// Where a part of a policy stands, and the lists that it knows by their place: both by the hash of their
+/// bundle.
+type Part = (String, String);
+
+/// What was built already, so that what stays need not be fetched and built again: a list has a million
+/// entries, a model thousands of trees, and most changes are of one entry or one flag. All of one feature set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Built {
+    /// as their bundle has them
+    lists: BTreeMap<String, Lists>,
+    /// with what was published, by name
+    listed: BTreeMap<String, (Listed, Arc<List>)>,
+    rules: BTreeMap<Part, Arc<RuleSet>>,
+    models: BTreeMap<Part, Arc<Models>>,
+    /// by what they are
+    each_model: BTreeMap<String, Arc<Model>>,
+    /// what those have of their own, by the hash of their bundle
+    challengers: BTreeMap<String, Own>,
+}
+
+impl Built {
+    /// Whether nothing was built yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// A bundle that may be needed.
+#[derive(Clone, Copy)]
+struct Source<'m> {
+    what: &'m str,
+    hash: &'m str,
+    kind: BundleKind,
+}
+
+impl<'m> Source<'m> {
+    fn new(what: &'m str, hash: &'m str, kind: BundleKind) -> Source<'m> {
+        Source { what, hash, kind }
+    }
+}
+
+/// Builds what a manifest names, and notes what of it can be taken over into the next.
+pub(super) struct Builder<'a> {
+    contents: Contents<'a>,
+    features: &'a Arc<FeatureSet>,
+    before: &'a Built,
+    /// whether tests of rules that were not there before are run
+    tests: bool,
+    /// those that were needed, each once
+    bundles: BTreeMap<String, Arc<Bundle>>,
+    pub(super) built: Built,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        contents: Contents<'a>,
+        features: &'a Arc<FeatureSet>,
+        before: &'a Built,
+        tests: bool,
+    ) -> Builder<'a> {
+        let (bundles, built) = (BTreeMap::new(), Built::default());
+        Builder { contents, features, before, tests, bundles, built }
     }
 
-    /// What a manifest names, ready to decide, and what of it can be taken over into the next.
-    pub(super) fn engine(
-        &self,
-        manifest: &Manifest,
-        features: &Arc<FeatureSet>,
-        before: &Built,
-    ) -> Result<(Engine, Built), Trouble> {
-        let mut built = Built::default();
-        let rules = self.rules(&manifest.rules)?;
-        let (listed, lists) = self.lists(manifest, features, before, &mut built)?;
-        let bundle = self.bundle("models", &manifest.models, BundleKind::Models)?;
-        let files = bundle.models().map_err(Rejection::Invalid)?.unwrap_or_default();
-        let load = |files: &[ModelFile], lists: &Lists| {
-            Models::load(files, &before.models, lists.names(), features).map_err(Rejection::Invalid)
-        };
-        let models = load(&files, &lists)?;
-        built.models.extend(models.built());
+    /// What decides by a manifest.
+    pub(super) fn engine(&mut self, manifest: &Manifest) -> Result<Engine, Trouble> {
+        let rules = Source::new("rule set", &manifest.rules, BundleKind::Rules);
+        let models = Source::new("models", &manifest.models, BundleKind::Models);
+        let lists = self.lists(manifest)?;
+        let live = Policy::new(
+            self.rules(rules, &manifest.lists, &lists)?,
+            lists.clone(),
+            self.models(models, &manifest.lists, &lists)?,
+            &manifest.flags,
+        );
         let mut challengers = Vec::new();
         for (name, hash) in &manifest.challengers {
             let what = format!("challenger {name:?}");
-            let bundle = self.bundle(&what, hash, BundleKind::Challenger)?;
-            let own = bundle.rules().map_err(|problem| Rejection::Invalid(problem.into()))?;
-            let own_rules = if own.is_empty() { &rules } else { &own };
-            let own_lists = match bundle.lists().map_err(Rejection::Invalid)? {
-                Some(file) => Lists::load(&file, &BTreeMap::new(), features),
-                None => Lists::load(&listed, &known(&lists), features),
+            let its = Source::new(&what, hash, BundleKind::Challenger);
+            let own = self.own(its)?;
+            let (lists_hash, lists) = match own.lists {
+                true => (hash, self.lists_in(its)?),
+                false => (&manifest.lists, lists.clone()),
             };
-            let own_lists = own_lists.map_err(Rejection::Invalid)?;
-            let own = bundle.models().map_err(Rejection::Invalid)?;
-            let own_models = load(own.as_ref().unwrap_or(&files), &own_lists)?;
-            built.models.extend(own_models.built());
-            let policy = Policy::load(own_rules, own_lists, own_models, &manifest.flags, features)
-                .map_err(|problems| Rejection::Challenger(name.clone(), problems))?;
-            challengers.push((name.clone(), policy));
+            let rules = self.rules(if own.rules { its } else { rules }, lists_hash, &lists);
+            let models = self.models(if own.models { its } else { models }, lists_hash, &lists);
+            // one that was there may be in the way of something new
+            let refusal = |trouble| match self.before.challengers.contains_key(hash) {
+                true => in_the_way(name, trouble),
+                false => trouble,
+            };
+            let (rules, models) = (rules.map_err(refusal)?, models.map_err(refusal)?);
+            challengers.push((name.clone(), Policy::new(rules, lists, models, &manifest.flags)));
         }
-        let policy = Policy::load(&rules, lists, models, &manifest.flags, features)
-            .map_err(Rejection::Invalid)?;
-        Ok((Engine::of(manifest.hash(), policy, challengers), built))
+        Ok(Engine::of(manifest.hash(), live, challengers))
+    }
+
+    fn bundle(&mut self, source: Source<'_>) -> Result<Arc<Bundle>, Trouble> {
+        if let Some(bundle) = self.bundles.get(source.hash) {
+            return Ok(Arc::clone(bundle));
+        }
+        let bundle = self.contents.bundle(source.what, source.hash, source.kind)?;
+        self.bundles.insert(source.hash.to_owned(), Arc::clone(&bundle));
+        Ok(bundle)
+    }
+
+    fn own(&mut self, source: Source<'_>) -> Result<Own, Trouble> {
+        let own = match self.before.challengers.get(source.hash) {
+            Some(own) => *own,
+            None => self.bundle(source)?.own(),
+        };
+        self.built.challengers.insert(source.hash.to_owned(), own);
+        Ok(own)
+    }
+
+    /// Rules; where they were not there before, their tests hold against these lists.
+    fn rules(
+        &mut self,
+        source: Source<'_>,
+        lists_hash: &str,
+        lists: &Lists,
+    ) -> Result<Arc<RuleSet>, Trouble> {
+        let part = (source.hash.to_owned(), lists_hash.to_owned());
+        let known = self.built.rules.get(&part).or_else(|| self.before.rules.get(&part));
+        let rules = match known {
+            Some(known) => Arc::clone(known),
+            None => {
+                let files = rule_files(&*self.bundle(source)?)?;
+                let rules = RuleSet::compile(&files, lists.names(), self.features)
+                    .map_err(Rejection::Invalid)?;
+                if self.tests {
+                    rules.test(&files, lists).map_err(Rejection::Invalid)?;
+                }
+                Arc::new(rules)
+            }
+        };
+        self.built.rules.insert(part, Arc::clone(&rules));
+        Ok(rules)
+    }
+
+    fn models(
+        &mut self,
+        source: Source<'_>,
+        lists_hash: &str,
+        lists: &Lists,
+    ) -> Result<Arc<Models>, Trouble> {
+        let part = (source.hash.to_owned(), lists_hash.to_owned());
+        let known = self.built.models.get(&part).or_else(|| self.before.models.get(&part));
+        let models = match known {
+            Some(known) => Arc::clone(known),
+            None => {
+                let files = self.bundle(source)?.models().map_err(Rejection::Invalid)?;
+                let (files, known) = (files.unwrap_or_default(), &self.before.each_model);
+                let models = Models::load(&files, known, lists.names(), self.features);
+                Arc::new(models.map_err(Rejection::Invalid)?)
+            }
+        };
+        self.built.each_model.extend(models.built());
+        self.built.models.insert(part, Arc::clone(&models));
+        Ok(models)
+    }
+
+    /// The lists of a bundle as it has them.
+    fn lists_in(&mut self, source: Source<'_>) -> Result<Lists, Trouble> {
+        let lists = match self.before.lists.get(source.hash) {
+            Some(lists) => lists.clone(),
+            None => {
+                let file = self.bundle(source)?.lists().map_err(Rejection::Invalid)?;
+                Lists::load(&file.unwrap_or_default(), &BTreeMap::new(), self.features)
+                    .map_err(Rejection::Invalid)?
+            }
+        };
+        self.built.lists.insert(source.hash.to_owned(), lists.clone());
+        Ok(lists)
     }
 
     /// The lists of a topology with what was published of them since.
-    pub(super) fn lists(
-        &self,
-        manifest: &Manifest,
-        features: &Arc<FeatureSet>,
-        before: &Built,
-        built: &mut Built,
-    ) -> Result<(ListsFile, Lists), Trouble> {
-        let bundle = self.bundle("lists", &manifest.lists, BundleKind::Lists)?;
-        let file = bundle.lists().map_err(Rejection::Invalid)?.unwrap_or_default();
-        let place = |name: &str| (manifest.lists.clone(), name.to_owned());
-        let mut own = BTreeMap::new();
-        for name in file.lists.iter().map(|list| list.spec.name.get_ref()) {
-            if let Some(list) = before.own.get(&place(name)) {
-                own.insert(name.clone(), Arc::clone(list));
-            }
-        }
-        let mut lists = Lists::load(&file, &own, features).map_err(Rejection::Invalid)?;
-        for (name, list) in known(&lists) {
-            built.own.insert(place(&name), list);
-        }
+    pub(super) fn lists(&mut self, manifest: &Manifest) -> Result<Lists, Trouble> {
+        let mut lists = self.lists_in(Source::new("lists", &manifest.lists, BundleKind::Lists))?;
         for (name, listed) in &manifest.listed {
             let Some(own) = lists.get(name) else {
                 return Err(Rejection::List(name.clone()).into());
             };
-            let list = match before.listed.get(name) {
+            let list = match self.before.listed.get(name) {
                 Some((known, list)) if known == listed => Arc::clone(list),
                 known => Arc::new(self.listed(name, listed, own, known)?),
             };
-            built.listed.insert(name.clone(), (listed.clone(), Arc::clone(&list)));
+            self.built.listed.insert(name.clone(), (listed.clone(), Arc::clone(&list)));
             lists = lists.with(name, list);
         }
-        Ok((file, lists))
+        Ok(lists)
     }
 
     /// A list with what was published of it, made from what it was before where that is only less.
@@ -173,14 +284,19 @@ impl Contents<'_> {
 
     fn entries(&self, name: &str, listed: &Listed, own: &List) -> Result<List, Trouble> {
         let Some(hash) = &listed.entries else { return Ok(own.clone()) };
-        let bundle = self.bundle(&format!("list {name:?}"), hash, BundleKind::Entries)?;
+        let what = format!("list {name:?}");
+        let bundle = self.contents.bundle(&what, hash, BundleKind::Entries)?;
         let path = format!("{name}/{ENTRIES}");
         let list = List::load(own.matching(), Path::new(&path), bundle.file(ENTRIES));
-        Ok(list.map_err(|error| Rejection::Invalid(crate::config::Problem::from(error).into()))?)
+        Ok(list.map_err(|error| Rejection::Invalid(Problem::from(error).into()))?)
     }
 }
 
-/// Lists by their name.
-fn known(lists: &Lists) -> BTreeMap<String, Arc<List>> {
-    lists.all().map(|(name, list)| (name.clone(), Arc::clone(list))).collect()
+fn in_the_way(challenger: &str, trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Rejected(Rejection::Invalid(problems)) => {
+            Rejection::Challenger(challenger.to_owned(), problems).into()
+        }
+        trouble => trouble,
+    }
 }

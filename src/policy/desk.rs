@@ -1,18 +1,19 @@
 //! From control records to engines.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::bundle::{Bundle, BundleKind, Parts};
-use super::contents::{Built, Contents};
+use super::contents::{Builder, Built, Contents};
 use super::manifest::{Listed, Manifest};
 use super::rejection::{Rejection, Trouble};
-use crate::config::{FeatureFile, RuleFile, Topology};
-use crate::event::Control;
+use crate::config::{FeatureFile, Place, Problem, Problems, RuleFile, Topology, limits};
+use crate::event::{Control, ControlAction};
 use crate::lists::List;
 use crate::score::{Engine, Lists};
-use crate::snapshot::{Vault, artifact_hash};
+use crate::snapshot::{SnapshotError, Vault, artifact_hash};
 use crate::state::FeatureSet;
 
 /// Name of the file of features in its bundle.
@@ -36,10 +37,26 @@ pub struct Desk {
 impl Desk {
     /// What the topology says. `vault`: where contents are kept; without one only the topology's own can be
     /// had, and no change can be taken.
-    pub fn new(features: &Arc<FeatureSet>, topology: &Topology, vault: Option<Vault>) -> Desk {
-        let mut own = BTreeMap::new();
+    ///
+    /// # Errors
+    /// When rules, lists or models are more than can be kept.
+    pub fn new(
+        features: &Arc<FeatureSet>,
+        topology: &Topology,
+        vault: Option<Vault>,
+    ) -> Result<Desk, Problems> {
+        let (mut own, mut problems) = (BTreeMap::new(), Vec::new());
         let mut keep = |bundle: Bundle| {
-            let hash = artifact_hash(&bundle.to_bytes());
+            let bytes = bundle.to_bytes();
+            let (found, most) = (bytes.len() as u64, limits().artifact_bytes_max);
+            if found > most {
+                let message = format!(
+                    "{} take {found} bytes together, expected at most {most}",
+                    bundle.kind().name()
+                );
+                problems.push(Problem::new(Place::file(&topology.folder), message));
+            }
+            let hash = artifact_hash(&bytes);
             own.insert(hash.clone(), Arc::new(bundle));
             hash
         };
@@ -57,8 +74,12 @@ impl Desk {
             challengers: BTreeMap::new(),
             flags: BTreeMap::new(),
         };
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
         let (features, now) = (Arc::clone(features), base.clone());
-        Desk { features, vault, own, base, now, stored: BTreeSet::new(), built: Built::default() }
+        let (stored, built) = (BTreeSet::new(), Built::default());
+        Ok(Desk { features, vault, own, base, now, stored, built })
     }
 
     /// The same; from now on contents are kept there.
@@ -105,10 +126,7 @@ impl Desk {
     }
 
     fn lists_of(&self, manifest: &Manifest) -> Result<Lists, Trouble> {
-        let contents = self.contents();
-        let (_, lists) =
-            contents.lists(manifest, &self.features, &self.built, &mut Built::default())?;
-        Ok(lists)
+        Builder::new(self.contents(), &self.features, &self.built, false).lists(manifest)
     }
 
     /// What decides now.
@@ -116,61 +134,108 @@ impl Desk {
     /// # Errors
     /// What is wrong with it, or what cannot be had now.
     pub fn engine(&mut self) -> Result<Engine, Trouble> {
-        self.load(&self.now.clone())
+        self.build(&self.now.clone(), true)
     }
 
-    /// Takes a change: what decides from then on. On an error what decided before goes on; where it says
-    /// that it may pass, the same change is to be tried again.
+    /// Takes a change: what decides from then on, once it is [kept](Desk::keep). On an error what decided
+    /// before goes on; where it says that it may pass, the same change is to be tried again.
+    ///
+    /// Rules that are published must pass their tests against the lists of that moment. Nothing that comes
+    /// later is held up by these tests: neither an entry of a list, nor the way back.
     ///
     /// # Errors
     /// Why the change changes nothing.
     pub fn take(&mut self, change: &Control<'_>) -> Result<Engine, Trouble> {
+        if self.built.is_empty() {
+            // only what is new is tested; where what there is does not load, a change may mend that
+            let _as_it_is = self.build(&self.now.clone(), false);
+        }
         let next = self.now.after(&self.base, change)?;
-        let engine = self.load(&next)?;
+        let engine = self.build(&next, change.action == ControlAction::Publish)?;
         self.now = next;
         Ok(engine)
+    }
+
+    /// Keeps what decides now, so that whatever it decides can be run again: before its first decision.
+    ///
+    /// # Errors
+    /// When the place does not take it.
+    pub fn keep(&mut self) -> Result<(), SnapshotError> {
+        let Some(vault) = &self.vault else { return Ok(()) };
+        let manifest = self.now.bundle();
+        let own = self.now.contents().filter(|hash| !self.stored.contains(*hash));
+        let own = own.filter_map(|hash| self.own.get(hash)).map(Arc::as_ref);
+        let mut stored = Vec::new();
+        for bundle in own.chain([&manifest]) {
+            stored.push(vault.put_artifact(&bundle.to_bytes())?);
+        }
+        self.stored.extend(stored);
+        Ok(())
     }
 
     fn contents(&self) -> Contents<'_> {
         Contents { vault: self.vault.as_ref(), own: &self.own }
     }
 
-    /// Loads what a manifest names, and keeps it, so that whatever it decides can be run again.
-    fn load(&mut self, manifest: &Manifest) -> Result<Engine, Trouble> {
-        let (engine, built) = self.contents().engine(manifest, &self.features, &self.built)?;
-        if let Some(vault) = &self.vault {
-            let own = manifest.contents().filter(|hash| !self.stored.contains(*hash));
-            let own: Vec<&Bundle> =
-                own.filter_map(|hash| self.own.get(hash)).map(Arc::as_ref).collect();
-            let manifest = manifest.bundle();
-            for bundle in own.into_iter().chain([&manifest]) {
-                let hash = vault.put_artifact(&bundle.to_bytes()).map_err(Trouble::Unavailable)?;
-                self.stored.insert(hash);
-            }
-        }
-        self.built = built;
+    fn build(&mut self, manifest: &Manifest, tests: bool) -> Result<Engine, Trouble> {
+        let mut builder = Builder::new(self.contents(), &self.features, &self.built, tests);
+        let engine = builder.engine(manifest)?;
+        self.built = builder.built;
         Ok(engine)
     }
 }
 
-/// What decided under a policy, from what was kept then.
-///
-/// # Errors
-/// What is missing or damaged, or that the place does not answer.
-pub fn recall(vault: &Vault, policy: &str) -> Result<Engine, Trouble> {
-    let contents = Contents { vault: Some(vault), own: &BTreeMap::new() };
-    let bundle = contents.bundle("policy", policy, BundleKind::Manifest)?;
-    let manifest = Manifest::of(&bundle).map_err(|reason| Rejection::Content {
-        what: "policy".to_owned(),
-        hash: policy.to_owned(),
-        reason,
-    })?;
-    let features = contents.bundle("feature set", &manifest.features, BundleKind::Features)?;
-    let text = features.file(FEATURES).to_owned();
+/// Has what was kept decide again.
+#[derive(Debug)]
+pub struct Recall {
+    vault: Vault,
+    /// by hash, with what was built last of each
+    sets: BTreeMap<String, (Arc<FeatureSet>, Built)>,
+}
+
+impl Recall {
+    /// `vault`: where contents are kept.
+    pub fn new(vault: Vault) -> Recall {
+        Recall { vault, sets: BTreeMap::new() }
+    }
+
+    /// Lets go of what was built.
+    pub fn forget(&mut self) {
+        self.sets.clear();
+    }
+
+    /// What decided under a policy. It shares lists and models with the policy that was asked for before, where
+    /// these have not changed.
+    ///
+    /// # Errors
+    /// What is missing or damaged, or that the place does not answer.
+    pub fn engine(&mut self, policy: &str) -> Result<Engine, Trouble> {
+        let contents = Contents { vault: Some(&self.vault), own: &BTreeMap::new() };
+        let bundle = contents.bundle("policy", policy, BundleKind::Manifest)?;
+        let manifest = Manifest::of(&bundle).map_err(|reason| Rejection::Content {
+            what: "policy".to_owned(),
+            hash: policy.to_owned(),
+            reason,
+        })?;
+        let (features, built) = match self.sets.entry(manifest.features.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let features = feature_set(&contents, &manifest.features)?;
+                free.insert((Arc::new(features), Built::default()))
+            }
+        };
+        let mut builder = Builder::new(contents, features, built, false);
+        let engine = builder.engine(&manifest)?;
+        *built = builder.built;
+        Ok(engine)
+    }
+}
+
+fn feature_set(contents: &Contents<'_>, hash: &str) -> Result<FeatureSet, Trouble> {
+    let bundle = contents.bundle("feature set", hash, BundleKind::Features)?;
+    let text = bundle.file(FEATURES).to_owned();
     let file = FeatureFile::parse(Path::new(FEATURES), text)
         .map_err(|problem| Rejection::Invalid(problem.into()))?;
     // nothing is kept to decide again: how much that might be does not matter
-    let features = FeatureSet::load(&file, 1).map_err(Rejection::Invalid)?;
-    let (engine, _) = contents.engine(&manifest, &Arc::new(features), &Built::default())?;
-    Ok(engine)
+    Ok(FeatureSet::load(&file, 1).map_err(Rejection::Invalid)?)
 }

@@ -23,7 +23,7 @@ mod switch;
 
 pub use bundle::{Bundle, BundleKind, Parts};
 pub use contents::ENTRIES;
-pub use desk::{Desk, recall};
+pub use desk::{Desk, Recall};
 pub use manifest::{CHANGES_MAX, Listed, Manifest, Subject};
 pub use rejection::{Rejection, Trouble};
 pub use switch::{Posted, Switch};

@@ -1,11 +1,12 @@
 //! The decision itself: what decides says what it says, the challengers beside it, and all of it is recorded
 //! so that it can be said again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::case::Case;
 use super::lists::Lists;
-use super::models::{Attribution, Models};
+use super::models::Attribution;
 use super::policy::{Policy, Ruling};
 use super::rules::{KindRules, RuleSet};
 use crate::config::Escalate;
@@ -38,8 +39,9 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that decides by these rules alone.
     pub fn new(rules: RuleSet) -> Engine {
-        let (hash, lists, models) = (rules.hash().to_owned(), Lists::default(), Models::default());
-        Engine::of(hash, Policy { rules, lists, models }, Vec::new())
+        let (hash, rules) = (rules.hash().to_owned(), Arc::new(rules));
+        let policy = Policy::new(rules, Lists::default(), Arc::default(), &BTreeMap::new());
+        Engine::of(hash, policy, Vec::new())
     }
 
     /// An engine that decides by a policy, with others evaluated beside it, by name. `hash` stands for all of

@@ -16,6 +16,7 @@ mod lists;
 pub mod model;
 mod models;
 mod policy;
+mod rule_tests;
 mod rules;
 mod template;
 

@@ -12,33 +12,36 @@ use super::case::Case;
 use super::lists::{HardList, Lists};
 use super::models::{Models, Scored};
 use super::rules::{KindRules, Rule, RuleSet};
-use crate::config::{Action, Problems, RuleFile, Thresholds};
+use crate::config::{Action, Thresholds};
 use crate::event::{Kind, Outcome, Reason, Slot, Text};
 use crate::expr::{self, Scope};
-use crate::state::FeatureSet;
 
 /// Rules, lists and models that decide together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
-    pub(super) rules: RuleSet,
+    pub(super) rules: Arc<RuleSet>,
+    /// by kind and rule: whether it waits for no flag, or for one that is set
+    is_on: [Vec<bool>; 4],
     pub(super) lists: Lists,
-    pub(super) models: Models,
+    pub(super) models: Arc<Models>,
 }
 
 impl Policy {
-    /// Puts them together, rules checked and tested against the lists.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the rules, each with its place.
-    pub fn load(
-        rules: &[RuleFile],
+    /// Puts together what was made for each other: rules and models know these lists by their place. Rules
+    /// that wait for a flag that is not set match nothing.
+    pub fn new(
+        rules: Arc<RuleSet>,
         lists: Lists,
-        models: Models,
+        models: Arc<Models>,
         flags: &BTreeMap<String, bool>,
-        features: &Arc<FeatureSet>,
-    ) -> Result<Policy, Problems> {
-        let rules = RuleSet::load(rules, &lists, features)?.with_flags(flags);
-        Ok(Policy { rules, lists, models })
+    ) -> Policy {
+        let is_set = |flag: &String| flags.get(flag).copied().unwrap_or(false);
+        let is_on = |rule: &Rule| rule.flag.as_ref().is_none_or(is_set);
+        let is_on = rules
+            .kinds
+            .each_ref()
+            .map(|kind| kind.iter().flat_map(|kind| &kind.rules).map(is_on).collect());
+        Policy { rules, is_on, lists, models }
     }
 
     /// The rules.
@@ -113,8 +116,11 @@ impl<'p> Ruling<'p> {
         };
         let listed: Vec<&HardList> = policy.hard(case.kind).iter().filter(has).collect();
         let of_kind = rules.map_or(&[][..], |rules| &rules.rules);
-        let matching = of_kind.iter().filter(|rule| rule.matches(case, &scope));
-        let matched: Vec<Match<'_>> = matching.map(|rule| (rule, rule.weight(&scope))).collect();
+        let matching = |(rule, is_on): (&'p Rule, &bool)| {
+            (*is_on && rule.matches(case, &scope)).then(|| (rule, rule.weight(&scope)))
+        };
+        let is_on = policy.is_on.get(case.kind as usize).map_or(&[][..], Vec::as_slice);
+        let matched: Vec<Match<'_>> = of_kind.iter().zip(is_on).filter_map(matching).collect();
         let scored = match case.leaves_out("model") {
             true => None,
             false => {

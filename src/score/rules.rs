@@ -11,10 +11,10 @@ use super::case::Case;
 use super::lists::Lists;
 use super::template::Template;
 use crate::config::{
-    Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, RuleTest, Thresholds, Weight,
-    Wording, hex, limits, wrong_name,
+    Action, Escalate, Place, Problem, Problems, RuleFile, RuleSpec, Thresholds, Weight, Wording,
+    hex, limits, wrong_name,
 };
-use crate::event::{Kind, Millis, Slot};
+use crate::event::{Kind, Millis};
 use crate::expr::{Computed, Expression, Program, ProgramError, Scope, Type, Vocabulary};
 use crate::state::FeatureSet;
 
@@ -41,8 +41,6 @@ pub(super) struct Rule {
     pub(super) sample: Option<u64>,
     /// what it waits for
     pub(super) flag: Option<String>,
-    /// whether it waits for nothing
-    pub(super) is_on: bool,
 }
 
 impl Rule {
@@ -57,8 +55,7 @@ impl Rule {
 
     /// Whether it holds of a case with these slots.
     pub(super) fn matches(&self, case: &Case<'_>, scope: &Scope<'_>) -> bool {
-        self.is_on
-            && self.program.holds(scope)
+        self.program.holds(scope)
             && self.expires.is_none_or(|expires| case.event_time < expires)
             && self.sample.is_none_or(|most| self.draw(case) <= most)
     }
@@ -109,13 +106,28 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// Checks rule files and makes them ready to run. Kinds without a file have no rules.
+    /// Makes rule files ready to run, and runs their tests against these lists.
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub fn load(
         files: &[RuleFile],
         lists: &Lists,
+        features: &Arc<FeatureSet>,
+    ) -> Result<RuleSet, Problems> {
+        let rules = RuleSet::compile(files, lists.names(), features)?;
+        rules.test(files, lists)?;
+        Ok(rules)
+    }
+
+    /// Makes rule files ready to run with lists of these names, in that order. Kinds without a file have no
+    /// rules.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn compile(
+        files: &[RuleFile],
+        lists: &[String],
         features: &Arc<FeatureSet>,
     ) -> Result<RuleSet, Problems> {
         let mut problems = Vec::new();
@@ -128,8 +140,8 @@ impl RuleSet {
                 problems.push(Problem::new(Place::file(&file.path), message));
                 continue;
             };
-            let vocabulary = Vocabulary::new(kind, features.names()).with_lists(lists.names());
-            let loader = Loader { file, lists, vocabulary };
+            let vocabulary = Vocabulary::new(kind, features.names()).with_lists(lists);
+            let loader = Loader { file, vocabulary };
             kinds[kind as usize] = Some(loader.load(&mut ids, &mut problems));
         }
         if !problems.is_empty() {
@@ -138,16 +150,6 @@ impl RuleSet {
         let files: BTreeMap<String, String> =
             files.iter().map(|file| (file.kind.clone(), file.text.clone())).collect();
         Ok(RuleSet { kinds, hash: hash(&files, features.hash()), features: Arc::clone(features) })
-    }
-
-    /// The same rules with flags set: those that wait for one that is not set match nothing.
-    #[must_use]
-    pub fn with_flags(mut self, flags: &BTreeMap<String, bool>) -> RuleSet {
-        for rule in self.kinds.iter_mut().flatten().flat_map(|kind| &mut kind.rules) {
-            let is_set = |flag: &String| flags.get(flag).copied().unwrap_or(false);
-            rule.is_on = rule.flag.as_ref().is_none_or(is_set);
-        }
-        self
     }
 
     /// Hash of all rule files and of the feature set they are written against: SHA-256, first 16
@@ -183,7 +185,6 @@ fn hash(files: &BTreeMap<String, String>, feature_set: &str) -> String {
 
 struct Loader<'a> {
     file: &'a RuleFile,
-    lists: &'a Lists,
     vocabulary: Vocabulary,
 }
 
@@ -206,10 +207,7 @@ impl Loader<'_> {
                 problems.push(self.problem(spec.id.span().start, message));
             }
             match self.rule(spec) {
-                Ok(rule) => {
-                    self.run_tests(spec, &rule, problems);
-                    rules.push(rule);
-                }
+                Ok(rule) => rules.push(rule),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -260,7 +258,6 @@ impl Loader<'_> {
             expires,
             sample: sample.map(|sample| (sample * u64::MAX as f64) as u64),
             flag: spec.flag.clone(),
-            is_on: true,
         })
     }
 
@@ -331,48 +328,5 @@ impl Loader<'_> {
             (Some(inside), Some(at)) => span.start + inside + at,
             _ => span.start,
         }
-    }
-
-    fn run_tests(&self, spec: &RuleSpec, rule: &Rule, problems: &mut Vec<Problem>) {
-        for test in &spec.tests {
-            match self.given(test) {
-                Ok(slots) => {
-                    let lists = &self.lists.lists;
-                    let scope = Scope { slots: &slots, lists, at: Millis::default() };
-                    let found = rule.program.holds(&scope);
-                    if found != test.expect {
-                        let message = format!(
-                            "test of rule {:?} gives {found}, expected {}",
-                            rule.id, test.expect
-                        );
-                        problems.push(self.problem(test.given.span().start, message));
-                    }
-                }
-                Err(message) => {
-                    let message = format!("test of rule {:?}: {message}", rule.id);
-                    problems.push(self.problem(test.given.span().start, message));
-                }
-            }
-        }
-    }
-
-    fn given<'t>(&self, test: &'t RuleTest) -> Result<Vec<Slot<'t>>, String> {
-        let mut slots = vec![Slot::Null; self.vocabulary.len()];
-        for (name, value) in test.given.get_ref() {
-            let slot = self.vocabulary.slot(name).ok_or_else(|| self.vocabulary.unknown(name))?;
-            let ty = self.vocabulary.type_of(slot);
-            slots[slot] = match (ty, value) {
-                (Type::Bool, toml::Value::Boolean(value)) => Slot::Bool(*value),
-                (Type::Int, toml::Value::Integer(value)) => Slot::Int(*value),
-                (Type::Float, toml::Value::Float(value)) => Slot::Float(*value),
-                (Type::Float, toml::Value::Integer(value)) => Slot::Float(*value as f64),
-                (Type::Text, toml::Value::String(value)) => Slot::Text(value),
-                (ty, value) => {
-                    let expected = ty.name();
-                    return Err(format!("{name} is {value}, expected a {expected}"));
-                }
-            };
-        }
-        Ok(slots)
     }
 }

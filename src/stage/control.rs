@@ -36,7 +36,7 @@ pub fn start(
             counter!(metric::POLICY_CHANGES, "result" => result).increment(0);
         }
         gauge!(metric::POLICY_VERSION).set(0.0);
-        let mut follower = Follower { desk, switch, part: part.clone(), next: None };
+        let mut follower = Follower { desk, switch, part: part.clone(), next: None, engine: None };
         let follow = || follower.follow(log.as_ref(), &stop);
         Restarts::live("control", &stop, follow, |error, pause| {
             part.not_ready(error.to_string());
@@ -65,6 +65,8 @@ struct Follower {
     part: Part,
     /// offset of the next record
     next: Option<i64>,
+    /// what decides by what was taken, where nobody was told of it yet
+    engine: Option<Engine>,
 }
 
 impl Follower {
@@ -85,10 +87,12 @@ impl Follower {
             }
             follower.poll(limits().poll_wait, &mut records)?;
             for record in records.drain(..) {
-                if !self.take(&record, stop) {
+                let version = record.position.offset + 1;
+                // of what was there before only the last decides, and only that is kept
+                if !self.take(&record, stop) || version >= end && !self.post(version, stop) {
                     return Ok(());
                 }
-                self.next = Some(record.position.offset + 1);
+                self.next = Some(version);
             }
             self.switch.free();
         }
@@ -99,42 +103,71 @@ impl Follower {
     /// wanted meanwhile.
     fn take(&mut self, record: &Record, stop: &Stop) -> bool {
         let version = record.position.offset + 1;
+        let Some(taken) = self.until_had(version, stop, |follower| follower.attempt(record)) else {
+            return false;
+        };
+        let result = match taken {
+            Ok(engine) => {
+                tracing::info!(version, policy = engine.policy(), "what decides has changed");
+                self.engine = Some(engine);
+                RESULTS[0]
+            }
+            Err(reason) => {
+                tracing::error!(version, %reason, "a change of what decides is rejected");
+                RESULTS[1]
+            }
+        };
+        counter!(metric::POLICY_CHANGES, "result" => result).increment(1);
+        true
+    }
+
+    /// From now on what was taken decides, once it is kept. Whether no stop was wanted meanwhile.
+    fn post(&mut self, version: i64, stop: &Stop) -> bool {
+        let is_kept = self.engine.is_none()
+            || self.until_had(version, stop, |follower| follower.desk.keep()).is_some();
+        if !is_kept {
+            return false;
+        }
+        self.switch.post(self.engine.take(), version);
+        gauge!(metric::POLICY_VERSION).set(version as f64);
+        true
+    }
+
+    /// What comes of some work, which is tried again as long as it fails. `None`: a stop is wanted.
+    fn until_had<T, E: std::fmt::Display>(
+        &mut self,
+        version: i64,
+        stop: &Stop,
+        mut work: impl FnMut(&mut Follower) -> Result<T, E>,
+    ) -> Option<T> {
         let mut pause = limits().restart_backoff;
         loop {
-            let (engine, result) = match self.attempt(record) {
-                Ok(engine) => {
-                    tracing::info!(version, policy = engine.policy(), "what decides has changed");
-                    (Some(engine), RESULTS[0])
-                }
-                Err(Trouble::Rejected(reason)) => {
-                    tracing::error!(version, %reason, "a change of what decides is rejected");
-                    (None, RESULTS[1])
-                }
+            match work(self) {
+                Ok(had) => return Some(had),
                 Err(error) => {
                     tracing::warn!(version, %error, ?pause, "what decides cannot be had, trying again");
                     self.part.not_ready(format!("version {version} is waited for: {error}"));
                     if stop.wait(pause) {
-                        return false;
+                        return None;
                     }
                     pause = (pause * 2).min(limits().restart_backoff_max);
-                    continue;
                 }
-            };
-            self.switch.post(engine, version);
-            counter!(metric::POLICY_CHANGES, "result" => result).increment(1);
-            gauge!(metric::POLICY_VERSION).set(version as f64);
-            return true;
+            }
         }
     }
 
-    fn attempt(&mut self, record: &Record) -> Result<Engine, Trouble> {
-        let unreadable = |reason: String| Trouble::Rejected(Rejection::Unreadable(reason));
-        let payload = record.payload();
-        match decode_own::<Control<'_>>(Contract::Control, payload) {
-            Ok(change) => catch_unwind(AssertUnwindSafe(|| self.desk.take(&change)))
-                .unwrap_or(Err(Trouble::Rejected(Rejection::Panicked))),
-            Err(OwnError::Unreadable(reason)) => Err(unreadable(reason)),
-            Err(OwnError::Unavailable(error)) => Err(Trouble::Schema(error)),
+    /// What decides after a change, or why it is none; on an error neither is known yet.
+    fn attempt(&mut self, record: &Record) -> Result<Result<Engine, Rejection>, Trouble> {
+        let change = match decode_own::<Control<'_>>(Contract::Control, record.payload()) {
+            Ok(change) => change,
+            Err(OwnError::Unreadable(reason)) => return Ok(Err(Rejection::Unreadable(reason))),
+            Err(OwnError::Unavailable(error)) => return Err(Trouble::Schema(error)),
+        };
+        match catch_unwind(AssertUnwindSafe(|| self.desk.take(&change))) {
+            Ok(Ok(engine)) => Ok(Ok(engine)),
+            Ok(Err(Trouble::Rejected(reason))) => Ok(Err(reason)),
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Ok(Err(Rejection::Panicked)),
         }
     }
 }

@@ -138,6 +138,8 @@ impl Standby {
         let health = Health::default();
         let part = health.part("standby");
         while !stop.wait(FOLLOW_EVERY) {
+            // what was replaced is not held on to
+            processor.renew();
             for (partition, slot) in (0..).zip(self.0.iter()) {
                 let mut followed = slot.followed.lock().unwrap_or_else(PoisonError::into_inner);
                 if slot.is_owned.load(Ordering::SeqCst) {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{bar, unreadable};
 use crate::codec::{Contract, Encoder, body, decode_offline};
 use crate::event::Decision;
-use crate::policy::{Trouble, recall};
+use crate::policy::{Recall, Trouble};
 use crate::score::{Attribution, Engine};
 use crate::snapshot::Vault;
 
@@ -57,7 +57,7 @@ impl Drop for Tally {
 
 /// Decides again from records, by the policies that the records name.
 pub(super) struct Verifier {
-    vault: Option<Vault>,
+    recall: Option<Recall>,
     /// the place of policies did not answer
     pub(super) away: Option<Trouble>,
     engines: HashMap<String, Result<Engine, String>>,
@@ -70,7 +70,7 @@ impl Verifier {
     /// `vault`: where policies are kept, if it is there.
     pub(super) fn new(vault: Option<Vault>) -> Verifier {
         Verifier {
-            vault,
+            recall: vault.map(Recall::new),
             away: None,
             engines: HashMap::new(),
             encoder: Encoder::default(),
@@ -84,9 +84,10 @@ impl Verifier {
         if !self.engines.contains_key(policy) {
             if self.engines.len() >= ENGINES_MAX {
                 self.engines.clear();
+                self.recall.iter_mut().for_each(Recall::forget);
             }
-            let engine = match &self.vault {
-                Some(vault) => match recall(vault, policy) {
+            let engine = match &mut self.recall {
+                Some(recall) => match recall.engine(policy) {
                     // that the place is away disproves nothing
                     Err(trouble @ Trouble::Unavailable(_)) => {
                         let reason = trouble.to_string();
