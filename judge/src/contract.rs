@@ -31,11 +31,13 @@ pub enum Topic {
     Fired,
     /// how deliveries of escalations ended
     Deliveries,
+    /// changes of what decides
+    Control,
 }
 
 impl Topic {
     /// Every topic that is judged, inputs first.
-    pub const ALL: [Topic; 12] = [
+    pub const ALL: [Topic; 13] = [
         Topic::Transactions,
         Topic::Disputes,
         Topic::Chats,
@@ -48,6 +50,7 @@ impl Topic {
         Topic::Touches,
         Topic::Fired,
         Topic::Deliveries,
+        Topic::Control,
     ];
 
     /// The inputs.
@@ -69,12 +72,18 @@ impl Topic {
             Topic::Touches => "weir.touches",
             Topic::Fired => "weir.fired",
             Topic::Deliveries => "weir.deliveries",
+            Topic::Control => "weir.control",
         }
     }
 
     /// Whether a log without it is none of weir's.
     pub fn is_required(self) -> bool {
-        !matches!(self, Topic::Touches | Topic::Fired | Topic::Deliveries)
+        !matches!(self, Topic::Touches | Topic::Fired | Topic::Deliveries | Topic::Control)
+    }
+
+    /// How many partitions it has where the others have so many.
+    pub fn partitions(self, others: u32) -> u32 {
+        if self == Topic::Control { 1 } else { others }
     }
 
     /// The topic of that name.
@@ -97,6 +106,7 @@ impl Topic {
             Topic::Touches => "weir.Touch",
             Topic::Fired => "weir.Fired",
             Topic::Deliveries => "weir.Delivery",
+            Topic::Control => "weir.Control",
         }
     }
 

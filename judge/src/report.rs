@@ -40,7 +40,7 @@ checks! {
     Conservation = "conservation", "each input record ended once, as its bytes and the ring of its account demand";
     DeadLetters = "dead_letters", "each dead letter names its record and the right stage and code";
     Decisions = "decisions", "each decision has one accepted source and repeats its ids";
-    Policies = "policies", "within a partition versions of what decides never step back, and each is one policy";
+    Policies = "policies", "within a partition versions of what decides never step back; each is one policy, and a change on weir.control";
     Escalations = "escalations", "one escalation for each REVIEW or BLOCK, none otherwise";
     Deadlines = "deadlines", "each stage of a deadline fired once, not early, in order, with its escalation";
     Rollups = "rollups", "the roll-ups add up to a recount of the decisions";

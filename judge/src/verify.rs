@@ -35,7 +35,7 @@ use crate::schemas::Schemas;
 use crate::tables::{self, StoreCluster};
 
 use compare::{Alike, Other};
-use policies::Policies;
+use policies::{Policies, Versions};
 use rollups::Counts;
 use store::Stored;
 
@@ -75,6 +75,8 @@ struct Case<'s> {
     bounds: Bounds,
     decoders: HashMap<Topic, Decoder<'s>>,
     other: Option<Other<'s>>,
+    /// of what decides; `None` where no topic says
+    versions: Option<Versions>,
 }
 
 impl Case<'_> {
@@ -185,7 +187,9 @@ pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
         _ => None,
     };
     let registry = registry.as_ref();
-    let case = Case { options, schemas, registry, bounds: log.bounds()?, decoders, other };
+    let bounds = log.bounds()?;
+    let mut case = Case { options, schemas, registry, bounds, decoders, other, versions: None };
+    case.versions = Versions::read(&case.bounds, log.as_ref())?;
     // positions first: what a sink stored since is not in excess
     let own_tables = match &options.store {
         Some(cluster) => Some(tables::copy(cluster)?),
@@ -218,6 +222,7 @@ fn check_log(case: &Case<'_>, report: &mut Report) {
     let expected = case.bounds.partitions_max();
     for topic in Topic::ALL {
         let found = case.bounds.partitions.get(&topic).copied();
+        let expected = topic.partitions(expected);
         if found != Some(expected) && (found.is_some() || topic.is_required()) {
             report.fail(Check::Log, || {
                 let found = found.unwrap_or(0);

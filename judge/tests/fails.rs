@@ -6,7 +6,7 @@
 mod fixture;
 
 use apache_avro::types::Value;
-use fixture::{Fields, T0, World, event, get, nested, text};
+use fixture::{CONTROL, Fields, T0, World, event, get, nested, text};
 use serde_json::json;
 
 /// Judges a right folder after `change`.
@@ -254,6 +254,10 @@ fn policies() {
         set(&mut world.decisions[last].fields, "policy_version", Value::Long(1));
     })
     .fails(&["policies"], "version 1 comes after 2");
+    judged("policy_of_no_change", |world| {
+        drop(world.inputs.get_mut(&(CONTROL, 0)).unwrap().pop());
+    })
+    .fails(&["policies"], "version 2 is no change: weir.control has no record 1");
     judged("policy_of_two_names", |world| {
         let of = |world: &World, partition| {
             world.decisions.iter().position(|decision| decision.partition == partition).unwrap()

@@ -61,7 +61,8 @@ pub(super) fn read_decisions(
                         .fail(Check::Decisions, || format!("{}: {fault}", record.position()));
                 }
                 check_cards(&fields, &record, &mut findings.report);
-                order.read(&fields, &record, &mut findings.policies, &mut findings.report);
+                let Findings { policies, report, .. } = &mut *findings;
+                order.read(&fields, &record, part.case.versions.as_ref(), policies, report);
                 rollups::count_decision(&fields, &mut findings.recount);
                 keep(&mut findings.decisions, &fields, &record);
                 demand.add(&fields, &record);

@@ -1,11 +1,34 @@
-//! What decisions say they were decided by: versions in order, and each version one policy.
+//! What decisions say they were decided by: versions in order, each of them one policy, and a record of
+//! `weir.control`.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::avro::Fields;
-use crate::log::LogRecord;
+use crate::contract::Topic;
+use crate::error::Unreadable;
+use crate::log::{Bounds, Log, LogRecord};
 use crate::report::{Check, Report};
+
+/// The versions that there have been: 0, and the offset behind each change.
+#[derive(Debug)]
+pub(super) struct Versions(BTreeSet<i64>);
+
+impl Versions {
+    /// Reads all changes; `None` where there is no topic of them.
+    pub(super) fn read(bounds: &Bounds, log: &dyn Log) -> Result<Option<Versions>, Unreadable> {
+        if !bounds.partitions.contains_key(&Topic::Control) {
+            return Ok(None);
+        }
+        let mut versions = BTreeSet::from([0]);
+        let (from, until) = (bounds.begin(Topic::Control, 0), bounds.end(Topic::Control, 0));
+        for read in log.records(Topic::Control, 0, from, until) {
+            // damage is no change
+            versions.extend(read?.ok().map(|record| record.offset + 1));
+        }
+        Ok(Some(Versions(versions)))
+    }
+}
 
 /// The policy of each version, and a decision that names both.
 #[derive(Debug, Default)]
@@ -23,6 +46,7 @@ impl Order {
         &mut self,
         fields: &Fields,
         record: &LogRecord,
+        versions: Option<&Versions>,
         policies: &mut Policies,
         report: &mut Report,
     ) {
@@ -31,6 +55,12 @@ impl Order {
             report.fail(Check::Policies, || format!("{}: it has no version", record.position()));
             return;
         };
+        if versions.is_some_and(|versions| !versions.0.contains(&version)) {
+            report.fail(Check::Policies, || {
+                let (at, offset) = (record.position(), version - 1);
+                format!("{at}: version {version} is no change: weir.control has no record {offset}")
+            });
+        }
         if version < self.version {
             let before = self.version;
             report.fail(Check::Policies, || {
