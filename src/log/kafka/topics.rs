@@ -80,9 +80,7 @@ impl TopicPlan {
         let get = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
         let policy = get("cleanup.policy");
         let wanted = if self.compact { "compact" } else { "delete" };
-        if !policy.split(',').any(|part| part == wanted)
-            || (!self.compact && policy.contains("compact"))
-        {
+        if policy != wanted {
             report.problems.push(format!("cleanup.policy is {policy:?}, expected {wanted:?}"));
         }
         let (least, kept) = (self.retention.as_millis(), get("retention.ms").parse::<i128>());
@@ -162,4 +160,29 @@ pub(super) fn problems_of_counts(
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_loses_records_in_its_own_way_and_in_no_other() {
+        for plan in TopicPlan::all(4, Duration::from_secs(3_600)) {
+            for policy in ["compact", "delete", "compact,delete", "delete,compact", ""] {
+                let mut report = TopicReport {
+                    name: String::new(),
+                    partitions: None,
+                    problems: vec![],
+                    warnings: vec![],
+                };
+                plan.compare(
+                    &BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]),
+                    &mut report,
+                );
+                let is_right = policy == if plan.compact { "compact" } else { "delete" };
+                assert_eq!(report.problems.is_empty(), is_right, "{plan:?}: {policy:?}");
+            }
+        }
+    }
 }
