@@ -35,7 +35,7 @@ pub fn start(
         for result in RESULTS {
             counter!(metric::POLICY_CHANGES, "result" => result).increment(0);
         }
-        gauge!(metric::POLICY_VERSION).set(0.0);
+        tell(&switch, 0);
         let mut follower = Follower { desk, switch, part: part.clone(), next: None, engine: None };
         let follow = || follower.follow(log.as_ref(), &stop);
         Restarts::live("control", &stop, follow, |error, pause| {
@@ -57,6 +57,16 @@ fn first(log: &dyn Log) -> Result<i64, LogError> {
             ),
         }),
     }
+}
+
+/// Says what decides now.
+fn tell(switch: &Switch, version: i64) {
+    /// as many as a gauge holds
+    const HASH_DIGITS: usize = 48 / 4;
+    gauge!(metric::POLICY_VERSION).set(version as f64);
+    let posted = switch.posted();
+    let digits = posted.engine.policy().get(..HASH_DIGITS).unwrap_or_default();
+    gauge!(metric::POLICY_HASH).set(u64::from_str_radix(digits, 16).unwrap_or(0) as f64);
 }
 
 struct Follower {
@@ -129,7 +139,7 @@ impl Follower {
             return false;
         }
         self.switch.post(self.engine.take(), version);
-        gauge!(metric::POLICY_VERSION).set(version as f64);
+        tell(&self.switch, version);
         true
     }
 

@@ -180,6 +180,7 @@ metrics! {
     }
     Control {
         POLICY_VERSION = "weir_policy_version", Gauge, [], "Records of weir.control that what decides now was made of, or that were rejected";
+        POLICY_HASH = "weir_policy_hash", Gauge, [], "First 48 bits of the hash of what decides now, as a number: equal where the same decides";
         POLICY_HELD_SECONDS = "weir_policy_held_seconds", Histogram, [], "How long a worker was held to take up what decides from then on";
         POLICY_CHANGES = "weir_policy_changes_total", Counter, ["result"], "Changes of what decides: applied, rejected";
     }
