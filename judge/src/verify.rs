@@ -75,8 +75,8 @@ struct Case<'s> {
     bounds: Bounds,
     decoders: HashMap<Topic, Decoder<'s>>,
     other: Option<Other<'s>>,
-    /// of what decides; `None` where no topic says
-    versions: Option<Versions>,
+    /// of what decides
+    versions: Versions,
 }
 
 impl Case<'_> {
@@ -188,14 +188,14 @@ pub fn run(schemas: &Schemas, options: &Options) -> Result<Report, Unreadable> {
     };
     let registry = registry.as_ref();
     let bounds = log.bounds()?;
-    let mut case = Case { options, schemas, registry, bounds, decoders, other, versions: None };
-    case.versions = Versions::read(&case.bounds, log.as_ref())?;
+    let mut findings = Findings::default();
+    let versions = Versions::read(&bounds, log.as_ref(), &mut findings.report)?;
+    let case = Case { options, schemas, registry, bounds, decoders, other, versions };
     // positions first: what a sink stored since is not in excess
     let own_tables = match &options.store {
         Some(cluster) => Some(tables::copy(cluster)?),
         None => options.tables.as_deref().map(open_tables).transpose()?,
     };
-    let mut findings = Findings::default();
     check_log(&case, &mut findings.report);
     for part in judge_partitions(&case)? {
         findings.merge(part);

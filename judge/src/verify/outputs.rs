@@ -62,7 +62,7 @@ pub(super) fn read_decisions(
                 }
                 check_cards(&fields, &record, &mut findings.report);
                 let Findings { policies, report, .. } = &mut *findings;
-                order.read(&fields, &record, part.case.versions.as_ref(), policies, report);
+                order.read(&fields, &record, &part.case.versions, policies, report);
                 rollups::count_decision(&fields, &mut findings.recount);
                 keep(&mut findings.decisions, &fields, &record);
                 demand.add(&fields, &record);

@@ -15,18 +15,24 @@ use crate::report::{Check, Report};
 pub(super) struct Versions(BTreeSet<i64>);
 
 impl Versions {
-    /// Reads all changes; `None` where there is no topic of them.
-    pub(super) fn read(bounds: &Bounds, log: &dyn Log) -> Result<Option<Versions>, Unreadable> {
-        if !bounds.partitions.contains_key(&Topic::Control) {
-            return Ok(None);
-        }
+    /// Reads all changes; where there is no topic of them there have been none.
+    pub(super) fn read(
+        bounds: &Bounds,
+        log: &dyn Log,
+        report: &mut Report,
+    ) -> Result<Versions, Unreadable> {
         let mut versions = BTreeSet::from([0]);
+        if !bounds.partitions.contains_key(&Topic::Control) {
+            return Ok(Versions(versions));
+        }
         let (from, until) = (bounds.begin(Topic::Control, 0), bounds.end(Topic::Control, 0));
         for read in log.records(Topic::Control, 0, from, until) {
-            // damage is no change
-            versions.extend(read?.ok().map(|record| record.offset + 1));
+            match read? {
+                Ok(record) => drop(versions.insert(record.offset + 1)),
+                Err(damage) => report.fail(Check::Log, || damage),
+            }
         }
-        Ok(Some(Versions(versions)))
+        Ok(Versions(versions))
     }
 }
 
@@ -46,7 +52,7 @@ impl Order {
         &mut self,
         fields: &Fields,
         record: &LogRecord,
-        versions: Option<&Versions>,
+        versions: &Versions,
         policies: &mut Policies,
         report: &mut Report,
     ) {
@@ -55,7 +61,7 @@ impl Order {
             report.fail(Check::Policies, || format!("{}: it has no version", record.position()));
             return;
         };
-        if versions.is_some_and(|versions| !versions.0.contains(&version)) {
+        if !versions.0.contains(&version) {
             report.fail(Check::Policies, || {
                 let (at, offset) = (record.position(), version - 1);
                 format!("{at}: version {version} is no change: weir.control has no record {offset}")
