@@ -10,7 +10,7 @@ use serde_json::json;
 use super::control::{Office, Signed};
 use super::{Exit, Failure, Places};
 use crate::event::{ControlAction, Millis, Slot};
-use crate::lists::{Change, List};
+use crate::lists::{Change, Entry, List};
 use crate::policy::{Bundle, BundleKind, ENTRIES, Listed};
 use crate::telemetry::Clock;
 
@@ -181,7 +181,7 @@ impl Show {
             }
             return Ok(());
         };
-        for entry in find(&office, name)?.entries() {
+        for entry in in_order(&*find(&office, name)?) {
             let expires = entry.expires.map(|expires| expires.to_string());
             match self.json {
                 true => say!(
@@ -257,6 +257,13 @@ fn edit(office: &mut Office, name: &str, change: &Change, signed: &Signed) -> Re
     office.change(&subject(name), ControlAction::Change, (None, Some(json)), signed)
 }
 
+/// All entries by their value: a list has them in another order in every process.
+fn in_order(list: &List) -> Vec<Entry<'_>> {
+    let mut entries: Vec<Entry<'_>> = list.entries().collect();
+    entries.sort_unstable_by_key(|entry| entry.value);
+    entries
+}
+
 fn entries(text: String) -> Bundle {
     Bundle::new(BundleKind::Entries, BTreeMap::from([(ENTRIES.to_owned(), text)]))
 }
@@ -326,7 +333,7 @@ impl Rollback {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let failed = |error: csv::Error| Failure::new(Exit::Failed, error);
         writer.write_record(["value", "expires", "note"]).map_err(failed)?;
-        for entry in list.entries() {
+        for entry in in_order(&list) {
             let expires = entry.expires.map(|expires| expires.to_string()).unwrap_or_default();
             let row = [entry.value, &expires, entry.note.unwrap_or_default()];
             writer.write_record(row).map_err(failed)?;

@@ -170,7 +170,8 @@ pub const fn limits() -> Limits {
         snapshot_backoff_max: Duration::from_secs(1),
         snapshot_shard_bytes_max: 256 << 20,
         snapshot_manifest_bytes_max: 64 << 20,
-        artifact_bytes_max: 256 << 20,
+        // of the largest file of a list each byte may take two as JSON
+        artifact_bytes_max: 513 << 20,
         snapshot_grace: Duration::from_secs(600),
         sink_batch_records: 5_000,
         kafka_connect_deadline: Duration::from_secs(10),

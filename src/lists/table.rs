@@ -13,7 +13,9 @@
 //! A group that is full passes entries on to the next, and keeps in its eighth byte one bit for each
 //! eighth of the keys of which one was passed on.
 
-use xxhash_rust::xxh3::xxh3_64;
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::records::{FAR_BYTES, Records};
 
@@ -35,6 +37,8 @@ const EACH: u64 = u64::MAX / 255;
 /// Which entry has a key.
 #[derive(Debug, Default)]
 pub(super) struct Table {
+    /// of the hash: whoever chooses keys does not choose their groups
+    seed: u64,
     groups: Box<[Group]>,
     classes: Vec<Class>,
 }
@@ -64,8 +68,8 @@ struct Home {
 
 impl Home {
     #[inline]
-    fn of(key: &[u8], class: Class) -> Home {
-        let hash = xxh3_64(key);
+    fn of(key: &[u8], class: Class, seed: u64) -> Home {
+        let hash = xxh3_64_with_seed(key, seed);
         Home {
             group: (((hash >> 32) * u64::from(class.groups)) >> 32) as usize,
             tag: (((hash & 0xffff) * 255) >> 16) as u8 + 1,
@@ -113,8 +117,17 @@ impl Table {
         places: &[u32],
         twice: &mut Option<u32>,
     ) -> (Table, Records, usize) {
+        Table::build_with(RandomState::new().hash_one(()), from, places, twice)
+    }
+
+    fn build_with(
+        seed: u64,
+        from: Records,
+        places: &[u32],
+        twice: &mut Option<u32>,
+    ) -> (Table, Records, usize) {
         let (classes, groups, slots) = classes(&from, places);
-        let mut table = Table { groups: vec![Group::default(); groups].into(), classes };
+        let mut table = Table { seed, groups: vec![Group::default(); groups].into(), classes };
         let mut records = from.room(slots);
         let mut len = 0;
         for place in places {
@@ -127,7 +140,7 @@ impl Table {
                 }
                 None => {
                     let class = table.classes[class_of(key)];
-                    let slot = table.take(class, Home::of(key, class));
+                    let slot = table.take(class, Home::of(key, class, seed));
                     records.copy(slot, class.stride as usize, &from, *place);
                     len += 1;
                 }
@@ -158,7 +171,7 @@ impl Table {
     #[inline]
     pub(super) fn find(&self, key: &[u8], records: &Records) -> Option<u32> {
         let class = *self.classes.get(class_of(key))?;
-        let home = Home::of(key, class);
+        let home = Home::of(key, class, self.seed);
         let mut at = home.group;
         for _ in 0..class.groups {
             let group = self.groups[class.first as usize + at];
@@ -251,6 +264,8 @@ mod tests {
     use super::super::records::{Item, Notes};
     use super::*;
 
+    const SEED: u64 = 7;
+
     fn table(keys: &[String]) -> (Table, Records, usize) {
         let (mut records, mut notes) = (Records::default(), Notes::default());
         let place = |key: &String| {
@@ -258,7 +273,7 @@ mod tests {
             records.push(item, &mut notes).unwrap()
         };
         let places: Vec<u32> = keys.iter().map(place).collect();
-        Table::build(records, &places, &mut None)
+        Table::build_with(SEED, records, &places, &mut None)
     }
 
     fn check(keys: &[String], distinct: usize) -> (Table, Records) {
@@ -307,7 +322,7 @@ mod tests {
         const KEYS: usize = 300;
         let groups = 2 * KEYS / ENTRIES + 1;
         let class = Class { groups: groups as u32, ..Class::default() };
-        let is_last = |key: &String| Home::of(key.as_bytes(), class).group == groups - 1;
+        let is_last = |key: &String| Home::of(key.as_bytes(), class, SEED).group == groups - 1;
         let mut keys: Vec<String> =
             (0..).map(|i: usize| format!("{i:08}")).filter(is_last).take(KEYS).collect();
         keys.extend(keys.clone());
@@ -321,7 +336,7 @@ mod tests {
         let (table, _) = check(&keys, keys.len());
         let is_compared = |i: &usize| {
             let key = format!("x{i:08}");
-            let home = Home::of(key.as_bytes(), table.classes[class_of(key.as_bytes())]);
+            let home = Home::of(key.as_bytes(), table.classes[class_of(key.as_bytes())], SEED);
             table.groups[home.group].with(home.tag) != 0
         };
         let compared = (0..100_000).filter(is_compared).count();
