@@ -452,6 +452,76 @@ fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
 }
 
 #[test]
+fn another_topology_changes_neither_what_was_published_nor_what_has_decided() {
+    let world = World::begin("control", None).with_lists();
+    let rule = "[[rule]]\nid = \"listed\"\nwhen = \"in_list(ip, 'bad_ips')\"\naction = \"review\"\n\
+        weight = 0.1\nreason = \"LISTED\"\ntext = \"x\"\n\
+        tests = [{ given = { ip = \"10.0.0.1\" }, expect = false }]\n\n[[rule]]";
+    let published = world.publish(&world.rules("listed", "[[rule]]", rule));
+    world.done(&["lists", "add", "bad_ips", "198.51.100.0/24"]);
+    world.generate("1");
+    world.run();
+    // the test of the rules would not hold against it
+    std::fs::write(world.topology().join("bad_ips.csv"), "value\n10.0.0.0/8\n").unwrap();
+    world.generate("2");
+    world.run();
+    let decided = world.decided();
+    let wanted = (2, published["rule_set"].as_str().unwrap());
+    assert!(decided.iter().all(|(version, _, rules)| (*version, rules.as_str()) == wanted));
+    let policies: BTreeSet<&String> = decided.iter().map(|(_, policy, _)| policy).collect();
+    assert_eq!(policies.len(), 2, "one for each topology");
+    // one behind the other, by what each of them had
+    assert_eq!(world.json(&["explain", "--verify", "topic", "--json"])["different"], 0);
+}
+
+#[test]
+fn a_damaged_content_is_waited_for_and_heals_when_it_is_published_again() {
+    let world = World::begin("control", None);
+    let strict = world.rules("strict", "block = 0.90", "block = 0.75");
+    let artifact = world.publish(&strict)["artifact"].as_str().unwrap().to_owned();
+    let stored = world.data().join(format!("snapshots/artifacts/{artifact}.zst"));
+    std::fs::write(stored, b"rubbish").unwrap();
+    let rejected = || {
+        let history = world.history();
+        history
+            .iter()
+            .map(|entry| entry["rejected"].as_str().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let reason = rejected()[0].clone().unwrap();
+    assert!(reason.starts_with("waited for: rule set cannot be read: "), "{reason}");
+    // no process would come to it
+    let (code, _, said) = world.weir(&["flags", "set", "night", "true"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("version 1 is waited for: ") && said.contains("publish the same again"));
+    assert_eq!(world.publish(&strict)["version"], 2);
+    assert_eq!(rejected(), [None, None]);
+}
+
+#[test]
+fn a_challenger_is_tested_by_who_publishes_it_and_does_not_decide_by_its_hash() {
+    let world = World::begin("control", None);
+    let folder = world.folder.path().join("challenger");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::rename(world.rules("new", "block = 0.90", "block = 0.75"), folder.join("rules"))
+        .unwrap();
+    let path = folder.display().to_string();
+    let published = world.json(&["shadow", "publish", "strict", &path, "--json"]);
+    world.control(&change(Control::FORMAT, published["artifact"].as_str().unwrap()));
+    let reason = world.history()[1]["rejected"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with("it holds a challenger, expected rules"), "{reason}");
+    let file = folder.join("rules/transactions.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("expect = true", "expect = false", 1)).unwrap();
+    let (code, _, said) = world.weir(&["shadow", "publish", "strict", &path]);
+    assert_eq!(code, INVALID, "{said}");
+    assert!(
+        said.contains("rules/transactions.toml:") && said.contains("gives true, expected false"),
+        "{said}"
+    );
+}
+
+#[test]
 fn of_changes_before_a_start_only_the_last_is_kept_and_decides() {
     let world = World::begin("control", None);
     for name in ["a", "b", "c", "d"] {

@@ -53,6 +53,8 @@ pub(super) struct Entry {
     is_read: bool,
     /// why it changed nothing
     pub(super) rejected: Option<String>,
+    /// whether it may yet change something: it, or one before it, names what cannot be had
+    waits: bool,
     /// what decided from then on
     pub(super) manifest: Manifest,
 }
@@ -93,9 +95,11 @@ impl Office {
         Ok(office)
     }
 
-    /// Takes up what was published since.
+    /// Takes up what was published since, and what was waited for.
     fn read(&mut self) -> Result<(), Failure> {
         let (topic, partition) = (Topic::Control, 0);
+        let waiting = self.entries.iter().position(|entry| entry.waits);
+        self.entries.truncate(waiting.unwrap_or(self.entries.len()));
         let next = self.entries.last().map(|entry| entry.version);
         let offset = match next {
             Some(next) => next,
@@ -109,29 +113,33 @@ impl Office {
     }
 
     fn take(&mut self, version: i64, payload: &[u8]) -> Result<(), Failure> {
-        let mut is_read = true;
-        let (change, taken) = match decode_own::<Control<'_>>(Contract::Control, payload) {
-            Ok(change) => {
-                let taken = self.desk.take(&change);
-                (change.into_owned(), taken)
-            }
-            Err(OwnError::Unreadable(reason)) => {
-                is_read = false;
-                let rejection = Rejection::Unreadable(reason);
-                (unreadable(), Err(Trouble::Rejected(rejection)))
-            }
+        let (change, unreadable) = match decode_own::<Control<'_>>(Contract::Control, payload) {
+            Ok(change) => (change.into_owned(), None),
+            Err(OwnError::Unreadable(reason)) => (unreadable(), Some(reason)),
             Err(OwnError::Unavailable(error)) => return Err(Trouble::Schema(error).into()),
         };
-        let rejected = match taken {
-            Ok(_) => None,
-            Err(Trouble::Rejected(reason)) => Some(reason.to_string()),
-            // publishing it again mends that
-            Err(missing @ Trouble::Missing { .. }) => Some(format!("waited for: {missing}")),
-            Err(trouble) => return Err(trouble.into()),
+        let is_read = unreadable.is_none();
+        let (rejected, waits) = match (self.waited_for(), unreadable) {
+            // no process goes past it either
+            (Some(first), _) => (Some(format!("waits for version {}", first.version)), true),
+            (None, Some(reason)) => (Some(Rejection::Unreadable(reason).to_string()), false),
+            (None, None) => match self.desk.take(&change) {
+                Ok(_) => (None, false),
+                Err(Trouble::Rejected(reason)) => (Some(reason.to_string()), false),
+                Err(trouble @ (Trouble::Missing { .. } | Trouble::Damaged { .. })) => {
+                    (Some(format!("waited for: {trouble}")), true)
+                }
+                Err(trouble) => return Err(trouble.into()),
+            },
         };
         let manifest = self.desk.manifest().clone();
-        self.entries.push(Entry { version, change, is_read, rejected, manifest });
+        self.entries.push(Entry { version, change, is_read, rejected, waits, manifest });
         Ok(())
+    }
+
+    /// The first change that names what cannot be had.
+    fn waited_for(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.waits)
     }
 
     /// The lists that decide now.
@@ -246,6 +254,15 @@ impl Office {
                 Control::FORMAT
             );
             return Err(Failure::new(Exit::Newer, message));
+        }
+        // what was just kept may be what was waited for
+        self.read()?;
+        if let Some(Entry { version, rejected, .. }) = self.waited_for() {
+            let message = format!(
+                "version {version} is {}: nothing can follow before that is there, publish the same again",
+                rejected.as_deref().unwrap_or_default()
+            );
+            return Err(Failure::new(Exit::Failed, message));
         }
         let (artifact, value) = content;
         let change = Control {

@@ -110,7 +110,9 @@ impl From<Trouble> for Failure {
         match trouble {
             Trouble::Unavailable(error) => error.into(),
             Trouble::Schema(_) => Failure::new(Exit::Unreachable, trouble),
-            Trouble::Missing { .. } => Failure::new(Exit::Failed, trouble),
+            Trouble::Missing { .. } | Trouble::Damaged { .. } => {
+                Failure::new(Exit::Failed, trouble)
+            }
             Trouble::Rejected(_) => Failure::new(Exit::Invalid, trouble),
         }
     }

@@ -118,8 +118,8 @@ impl Process {
     pub(super) fn start(plan: &Plan<'_>) -> Result<Process, Failure> {
         let features = features(plan.topology)?;
         // checked before anything is opened, and kept where it decides
-        let mut desk = Desk::new(&features, plan.topology, None)?;
-        desk.engine()?;
+        let policy = super::check::load(plan.topology, &features)?;
+        let desk = Desk::new(&features, plan.topology, None)?.knowing(&policy);
         let mut writers = Writers::built_in();
         writers.add_folder(&plan.topology.schemas()).map_err(invalid)?;
         let decoder = match use_registry_of(plan.topology)? {

@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -12,6 +13,7 @@ use super::{Exit, Failure, Places};
 use crate::config::{ListsFile, ModelFile, Problems, RuleFile};
 use crate::event::ControlAction;
 use crate::policy::{Bundle, BundleKind, Parts};
+use crate::score::{Lists, RuleSet};
 
 /// Challengers: rules, lists and models that are evaluated beside what decides, and recorded with every
 /// decision.
@@ -88,8 +90,9 @@ fn subject(name: &str) -> String {
     format!("challenger/{name}")
 }
 
-/// The bundle of a challenger's folder.
-fn read(folder: &Path) -> Result<Bundle, Failure> {
+/// The bundle of a challenger's folder. Its rules pass their tests against its own lists, or those that decide
+/// now.
+fn read(folder: &Path, office: &Office) -> Result<Bundle, Failure> {
     let rules = match folder.join("rules") {
         rules if rules.is_dir() => RuleFile::load_folder(&rules)?,
         _ => Vec::new(),
@@ -102,14 +105,19 @@ fn read(folder: &Path) -> Result<Bundle, Failure> {
             format!("{folder} has nothing of its own, expected rules/, lists.toml or models.toml");
         return Err(Failure::new(Exit::Invalid, message));
     }
+    let against = match lists.lists.is_empty() {
+        true => office.lists()?,
+        false => Lists::load(&lists, &BTreeMap::new(), &office.features)?,
+    };
+    RuleSet::load(&rules, &against, &office.features)?;
     let parts = Parts { rules: &rules, lists: &lists, models: &models };
     Ok(Bundle::of(BundleKind::Challenger, &parts))
 }
 
 impl Publish {
     fn run(&self) -> Result<(), Failure> {
-        let bundle = read(&self.folder)?;
         let mut office = Office::open(&self.places, true)?;
+        let bundle = read(&self.folder, &office)?;
         let name = subject(&self.name);
         let (version, artifact) = office.publish(&name, &bundle, &self.signed)?;
         match self.json {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ListsFile, ModelFile, Problem, Problems, ReadError, RuleFile};
 
 /// What a bundle holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BundleKind {
     /// the features that all else is written against

@@ -49,7 +49,9 @@ impl Contents<'_> {
         let bytes = match vault.artifact(hash) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Err(missing(vault.place())),
-            Err(error) if error.is_about_content() => return Err(content(error.to_string()).into()),
+            Err(error) if error.is_about_content() => {
+                return Err(Trouble::Damaged { what: what.to_owned(), error });
+            }
             Err(error) => return Err(Trouble::Unavailable(error)),
         };
         Ok(Arc::new(Bundle::from_bytes(&bytes, kind).map_err(content)?))
@@ -64,18 +66,17 @@ fn rule_files(bundle: &Bundle) -> Result<Vec<RuleFile>, Trouble> {
     Ok(bundle.rules().map_err(|problem| Rejection::Invalid(problem.into()))?)
 }
 
-/// Where a part of a policy stands, and the lists that it knows by their place: both by the hash of their
-/// bundle.
-type Part = (String, String);
+/// Where a part of a policy stands, and the hash of the lists that it knows by their place.
+type Part = (BundleKind, String, String);
 
 /// What was built already, so that what stays need not be fetched and built again: a list has a million
 /// entries, a model thousands of trees, and most changes are of one entry or one flag. All of one feature set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Built {
     /// as their bundle has them
-    lists: BTreeMap<String, Lists>,
-    /// with what was published, by name
-    listed: BTreeMap<String, (Listed, Arc<List>)>,
+    lists: BTreeMap<(BundleKind, String), Lists>,
+    /// with what was published, by the bundle of the topology's lists and name
+    listed: BTreeMap<(String, String), (Listed, Arc<List>)>,
     rules: BTreeMap<Part, Arc<RuleSet>>,
     models: BTreeMap<Part, Arc<Models>>,
     /// by what they are
@@ -85,9 +86,17 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Whether nothing was built yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+    /// What a manifest names of a topology that is loaded already.
+    pub(super) fn of(manifest: &Manifest, policy: &Policy) -> Built {
+        let Manifest { rules, lists, models, .. } = manifest;
+        let part = |kind, hash: &String| (kind, hash.clone(), lists.clone());
+        Built {
+            lists: [((BundleKind::Lists, lists.clone()), policy.lists().clone())].into(),
+            rules: [(part(BundleKind::Rules, rules), Arc::clone(policy.rules()))].into(),
+            models: [(part(BundleKind::Models, models), Arc::clone(policy.models()))].into(),
+            each_model: policy.models().built(),
+            ..Built::default()
+        }
     }
 }
 
@@ -103,6 +112,10 @@ impl<'m> Source<'m> {
     fn new(what: &'m str, hash: &'m str, kind: BundleKind) -> Source<'m> {
         Source { what, hash, kind }
     }
+
+    fn part(self, lists: &str) -> Part {
+        (self.kind, self.hash.to_owned(), lists.to_owned())
+    }
 }
 
 /// Builds what a manifest names, and notes what of it can be taken over into the next.
@@ -110,10 +123,8 @@ pub(super) struct Builder<'a> {
     contents: Contents<'a>,
     features: &'a Arc<FeatureSet>,
     before: &'a Built,
-    /// whether tests of rules that were not there before are run
-    tests: bool,
     /// those that were needed, each once
-    bundles: BTreeMap<String, Arc<Bundle>>,
+    bundles: BTreeMap<(BundleKind, String), Arc<Bundle>>,
     pub(super) built: Built,
 }
 
@@ -122,10 +133,9 @@ impl<'a> Builder<'a> {
         contents: Contents<'a>,
         features: &'a Arc<FeatureSet>,
         before: &'a Built,
-        tests: bool,
     ) -> Builder<'a> {
         let (bundles, built) = (BTreeMap::new(), Built::default());
-        Builder { contents, features, before, tests, bundles, built }
+        Builder { contents, features, before, bundles, built }
     }
 
     /// What decides by a manifest.
@@ -162,11 +172,12 @@ impl<'a> Builder<'a> {
     }
 
     fn bundle(&mut self, source: Source<'_>) -> Result<Arc<Bundle>, Trouble> {
-        if let Some(bundle) = self.bundles.get(source.hash) {
+        let place = (source.kind, source.hash.to_owned());
+        if let Some(bundle) = self.bundles.get(&place) {
             return Ok(Arc::clone(bundle));
         }
         let bundle = self.contents.bundle(source.what, source.hash, source.kind)?;
-        self.bundles.insert(source.hash.to_owned(), Arc::clone(&bundle));
+        self.bundles.insert(place, Arc::clone(&bundle));
         Ok(bundle)
     }
 
@@ -179,25 +190,20 @@ impl<'a> Builder<'a> {
         Ok(own)
     }
 
-    /// Rules; where they were not there before, their tests hold against these lists.
     fn rules(
         &mut self,
         source: Source<'_>,
         lists_hash: &str,
         lists: &Lists,
     ) -> Result<Arc<RuleSet>, Trouble> {
-        let part = (source.hash.to_owned(), lists_hash.to_owned());
+        let part = source.part(lists_hash);
         let known = self.built.rules.get(&part).or_else(|| self.before.rules.get(&part));
         let rules = match known {
             Some(known) => Arc::clone(known),
             None => {
                 let files = rule_files(&*self.bundle(source)?)?;
-                let rules = RuleSet::compile(&files, lists.names(), self.features)
-                    .map_err(Rejection::Invalid)?;
-                if self.tests {
-                    rules.test(&files, lists).map_err(Rejection::Invalid)?;
-                }
-                Arc::new(rules)
+                let rules = RuleSet::compile(&files, lists.names(), self.features);
+                Arc::new(rules.map_err(Rejection::Invalid)?)
             }
         };
         self.built.rules.insert(part, Arc::clone(&rules));
@@ -210,7 +216,7 @@ impl<'a> Builder<'a> {
         lists_hash: &str,
         lists: &Lists,
     ) -> Result<Arc<Models>, Trouble> {
-        let part = (source.hash.to_owned(), lists_hash.to_owned());
+        let part = source.part(lists_hash);
         let known = self.built.models.get(&part).or_else(|| self.before.models.get(&part));
         let models = match known {
             Some(known) => Arc::clone(known),
@@ -228,7 +234,8 @@ impl<'a> Builder<'a> {
 
     /// The lists of a bundle as it has them.
     fn lists_in(&mut self, source: Source<'_>) -> Result<Lists, Trouble> {
-        let lists = match self.before.lists.get(source.hash) {
+        let place = (source.kind, source.hash.to_owned());
+        let lists = match self.before.lists.get(&place) {
             Some(lists) => lists.clone(),
             None => {
                 let file = self.bundle(source)?.lists().map_err(Rejection::Invalid)?;
@@ -236,7 +243,7 @@ impl<'a> Builder<'a> {
                     .map_err(Rejection::Invalid)?
             }
         };
-        self.built.lists.insert(source.hash.to_owned(), lists.clone());
+        self.built.lists.insert(place, lists.clone());
         Ok(lists)
     }
 
@@ -247,11 +254,12 @@ impl<'a> Builder<'a> {
             let Some(own) = lists.get(name) else {
                 return Err(Rejection::List(name.clone()).into());
             };
-            let list = match self.before.listed.get(name) {
+            let place = (manifest.lists.clone(), name.clone());
+            let list = match self.before.listed.get(&place) {
                 Some((known, list)) if known == listed => Arc::clone(list),
                 known => Arc::new(self.listed(name, listed, own, known)?),
             };
-            self.built.listed.insert(name.clone(), (listed.clone(), Arc::clone(&list)));
+            self.built.listed.insert(place, (listed.clone(), Arc::clone(&list)));
             lists = lists.with(name, list);
         }
         Ok(lists)

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use super::contents::{Builder, Built, Contents};
 use super::manifest::{Listed, Manifest};
 use super::rejection::{Rejection, Trouble};
 use crate::config::{FeatureFile, Place, Problem, Problems, RuleFile, Topology, limits};
-use crate::event::{Control, ControlAction};
+use crate::event::Control;
 use crate::lists::List;
-use crate::score::{Engine, Lists};
+use crate::score::{Engine, Lists, Policy};
 use crate::snapshot::{SnapshotError, Vault, artifact_hash};
 use crate::state::FeatureSet;
 
@@ -82,6 +83,12 @@ impl Desk {
         Ok(Desk { features, vault, own, base, now, stored, built })
     }
 
+    /// The same, with what was built of the topology already.
+    #[must_use]
+    pub fn knowing(self, policy: &Policy) -> Desk {
+        Desk { built: Built::of(&self.base, policy), ..self }
+    }
+
     /// The same; from now on contents are kept there.
     #[must_use]
     pub fn kept_in(self, vault: Vault) -> Desk {
@@ -126,7 +133,7 @@ impl Desk {
     }
 
     fn lists_of(&self, manifest: &Manifest) -> Result<Lists, Trouble> {
-        Builder::new(self.contents(), &self.features, &self.built, false).lists(manifest)
+        Builder::new(self.contents(), &self.features, &self.built).lists(manifest)
     }
 
     /// What decides now.
@@ -134,26 +141,25 @@ impl Desk {
     /// # Errors
     /// What is wrong with it, or what cannot be had now.
     pub fn engine(&mut self) -> Result<Engine, Trouble> {
-        self.build(&self.now.clone(), true)
+        self.build(&self.now.clone())
     }
 
     /// Takes a change: what decides from then on, once it is [kept](Desk::keep). On an error what decided
     /// before goes on; where it says that it may pass, the same change is to be tried again.
     ///
-    /// Rules that are published must pass their tests against the lists of that moment. Nothing that comes
-    /// later is held up by these tests: neither an entry of a list, nor the way back.
+    /// Tests of rules are no part of it: they are for who publishes. Whether a change counts must not depend
+    /// on the lists of whoever looks at it, nor on when.
     ///
     /// # Errors
     /// Why the change changes nothing.
     pub fn take(&mut self, change: &Control<'_>) -> Result<Engine, Trouble> {
-        if self.built.is_empty() {
-            // only what is new is tested; where what there is does not load, a change may mend that
-            let _as_it_is = self.build(&self.now.clone(), false);
-        }
-        let next = self.now.after(&self.base, change)?;
-        let engine = self.build(&next, change.action == ControlAction::Publish)?;
-        self.now = next;
-        Ok(engine)
+        let take = || {
+            let next = self.now.after(&self.base, change)?;
+            let engine = self.build(&next)?;
+            self.now = next;
+            Ok(engine)
+        };
+        catch_unwind(AssertUnwindSafe(take)).unwrap_or(Err(Rejection::Panicked.into()))
     }
 
     /// Keeps what decides now, so that whatever it decides can be run again: before its first decision.
@@ -177,8 +183,8 @@ impl Desk {
         Contents { vault: self.vault.as_ref(), own: &self.own }
     }
 
-    fn build(&mut self, manifest: &Manifest, tests: bool) -> Result<Engine, Trouble> {
-        let mut builder = Builder::new(self.contents(), &self.features, &self.built, tests);
+    fn build(&mut self, manifest: &Manifest) -> Result<Engine, Trouble> {
+        let mut builder = Builder::new(self.contents(), &self.features, &self.built);
         let engine = builder.engine(manifest)?;
         self.built = builder.built;
         Ok(engine)
@@ -224,7 +230,7 @@ impl Recall {
                 free.insert((Arc::new(features), Built::default()))
             }
         };
-        let mut builder = Builder::new(contents, features, built, false);
+        let mut builder = Builder::new(contents, features, built);
         let engine = builder.engine(&manifest)?;
         *built = builder.built;
         Ok(engine)

@@ -86,6 +86,14 @@ pub enum Trouble {
         /// where it was looked for
         place: String,
     },
+    /// a content is not what was stored: it may be stored again
+    #[error("{what} cannot be read: {error}")]
+    Damaged {
+        /// what it is
+        what: String,
+        /// what is wrong with it
+        error: SnapshotError,
+    },
     /// the record's schema may be had later
     #[error(transparent)]
     Schema(RegistryError),

@@ -45,7 +45,7 @@ impl Policy {
     }
 
     /// The rules.
-    pub fn rules(&self) -> &RuleSet {
+    pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
 
@@ -55,7 +55,7 @@ impl Policy {
     }
 
     /// The models.
-    pub fn models(&self) -> &Models {
+    pub fn models(&self) -> &Arc<Models> {
         &self.models
     }
 

@@ -3,7 +3,6 @@
 //! Everything slow happens here: contents are fetched, parsed, compiled and freed on this thread, and
 //! workers only pick up what is ready, between batches.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -173,11 +172,10 @@ impl Follower {
             Err(OwnError::Unreadable(reason)) => return Ok(Err(Rejection::Unreadable(reason))),
             Err(OwnError::Unavailable(error)) => return Err(Trouble::Schema(error)),
         };
-        match catch_unwind(AssertUnwindSafe(|| self.desk.take(&change))) {
-            Ok(Ok(engine)) => Ok(Ok(engine)),
-            Ok(Err(Trouble::Rejected(reason))) => Ok(Err(reason)),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Ok(Err(Rejection::Panicked)),
+        match self.desk.take(&change) {
+            Ok(engine) => Ok(Ok(engine)),
+            Err(Trouble::Rejected(reason)) => Ok(Err(reason)),
+            Err(trouble) => Err(trouble),
         }
     }
 }
