@@ -259,6 +259,10 @@ const MODELS: &str = "[[model]]\nname = \"payments\"\nkind = \"transaction\"\nfi
     [model.inputs]\namount = \"double(amount_minor) / 100.0\"\n";
 const MODEL: &str = "model = \"logistic\"\nversion = 1\nintercept = -3.0\n\n[[feature]]\nname = \"amount\"\n\
     weight = 0.02\nmissing = 50.0\n\n[[feature]]\nname = \"payments_count_24h\"\nweight = 0.3\nmissing = 0.0\n";
+/// Before the first rule; its test holds as long as 10.0.0.1 is in no list.
+const LISTED_RULE: &str = "[[rule]]\nid = \"listed\"\nwhen = \"in_list(ip, 'bad_ips')\"\naction = \"review\"\n\
+        weight = 0.1\nreason = \"LISTED\"\ntext = \"x\"\n\
+        tests = [{ given = { ip = \"10.0.0.1\" }, expect = false }]\n\n[[rule]]";
 const LISTS: &str = "[[list]]\nname = \"bad_ips\"\nmatch = \"cidr\"\nfile = \"bad_ips.csv\"\n\n\
     [[list.decides]]\nkind = \"transaction\"\nfield = \"ip\"\noutcome = \"BLOCK\"\nreason = \"LISTED_IP\"\n\
     text = \"{ip} is listed\"\n";
@@ -413,10 +417,7 @@ fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
     let everywhere = world.folder.path().join("everywhere.csv");
     std::fs::write(&everywhere, "value\n0.0.0.0/0\n").unwrap();
     let everywhere = everywhere.display().to_string();
-    let rule = "[[rule]]\nid = \"listed\"\nwhen = \"in_list(ip, 'bad_ips')\"\naction = \"review\"\n\
-        weight = 0.1\nreason = \"LISTED\"\ntext = \"x\"\n\
-        tests = [{ given = { ip = \"10.0.0.1\" }, expect = false }]\n\n[[rule]]";
-    world.publish(&world.rules("listed", "[[rule]]", rule));
+    world.publish(&world.rules("listed", "[[rule]]", LISTED_RULE));
     world.generate("1");
     world.run();
     // the test of the rule that decides does not hold any more
@@ -433,7 +434,7 @@ fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
     assert_eq!(versions, BTreeSet::from([1, 2, 4]));
     assert_eq!(world.json(&["explain", "--verify", "topic", "--json"])["different"], 0);
     // rules that are published now have to hold it
-    let folder = world.rules("again", "[[rule]]", rule).display().to_string();
+    let folder = world.rules("again", "[[rule]]", LISTED_RULE).display().to_string();
     let (code, _, said) = world.weir(&["rules", "publish", &folder]);
     assert_eq!(code, INVALID, "{said}");
     assert!(said.contains("test of rule \"listed\" gives true, expected false"), "{said}");
@@ -441,7 +442,8 @@ fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
     // nor by those of the topology, whoever comes first
     let world = World::begin("control", None).with_lists();
     let rules = world.topology().join("rules");
-    std::fs::rename(world.rules("listed", "[[rule]]", rule), world.topology().join("new")).unwrap();
+    std::fs::rename(world.rules("listed", "[[rule]]", LISTED_RULE), world.topology().join("new"))
+        .unwrap();
     std::fs::remove_dir_all(&rules).unwrap();
     std::fs::rename(world.topology().join("new"), rules).unwrap();
     world.done(&["lists", "publish", "bad_ips", &everywhere]);
@@ -454,10 +456,7 @@ fn neither_an_entry_nor_the_way_back_is_held_up_by_the_tests_of_rules() {
 #[test]
 fn another_topology_changes_neither_what_was_published_nor_what_has_decided() {
     let world = World::begin("control", None).with_lists();
-    let rule = "[[rule]]\nid = \"listed\"\nwhen = \"in_list(ip, 'bad_ips')\"\naction = \"review\"\n\
-        weight = 0.1\nreason = \"LISTED\"\ntext = \"x\"\n\
-        tests = [{ given = { ip = \"10.0.0.1\" }, expect = false }]\n\n[[rule]]";
-    let published = world.publish(&world.rules("listed", "[[rule]]", rule));
+    let published = world.publish(&world.rules("listed", "[[rule]]", LISTED_RULE));
     world.done(&["lists", "add", "bad_ips", "198.51.100.0/24"]);
     world.generate("1");
     world.run();

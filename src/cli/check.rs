@@ -77,7 +77,7 @@ pub(super) fn features(topology: &Topology) -> Result<Arc<FeatureSet>, Problems>
 
 /// Loads what decides.
 pub(super) fn load(topology: &Topology, features: &Arc<FeatureSet>) -> Result<Policy, Problems> {
-    let lists = Lists::load(&topology.lists, &BTreeMap::new(), features)?;
+    let lists = Lists::load(&topology.lists, features)?;
     let models = Models::load(&topology.models, &BTreeMap::new(), lists.names(), features)?;
     let rules = RuleSet::load(&topology.rules, &lists, features)?;
     Ok(Policy::new(Arc::new(rules), lists, Arc::new(models), &BTreeMap::new()))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::control::{Office, Signed};
 use super::{Exit, Failure, Places};
@@ -184,10 +184,7 @@ impl Show {
         for entry in in_order(&*find(&office, name)?) {
             let expires = entry.expires.map(|expires| expires.to_string());
             match self.json {
-                true => say!(
-                    "{}",
-                    json!({ "value": entry.value, "expires": expires, "note": entry.note })
-                ),
+                true => say!("{}", to_json(&entry)),
                 false => say!(
                     "{:<32} {:<24} {}",
                     entry.value,
@@ -211,9 +208,7 @@ impl Find {
         };
         let expires = entry.expires.map(|expires| expires.to_string());
         match self.json {
-            true => {
-                say!("{}", json!({ "value": entry.value, "expires": expires, "note": entry.note }));
-            }
+            true => say!("{}", to_json(&entry)),
             false => {
                 let until = expires.map(|expires| format!(" until {expires}")).unwrap_or_default();
                 let note = entry.note.map(|note| format!(": {note}")).unwrap_or_default();
@@ -255,6 +250,11 @@ impl Remove {
 fn edit(office: &mut Office, name: &str, change: &Change, signed: &Signed) -> Result<i64, Failure> {
     let json = serde_json::to_string(change).map_err(|error| Failure::new(Exit::Failed, error))?;
     office.change(&subject(name), ControlAction::Change, (None, Some(json)), signed)
+}
+
+fn to_json(entry: &Entry<'_>) -> Value {
+    let expires = entry.expires.map(|expires| expires.to_string());
+    json!({ "value": entry.value, "expires": expires, "note": entry.note })
 }
 
 /// All entries by their value: a list has them in another order in every process.

@@ -165,7 +165,7 @@ fn load(places: &Places, folder: Option<&Path>) -> Result<(Vec<RuleFile>, RuleSe
     let topology = places.load()?;
     let features = features(&topology)?;
     let files = read(&topology, folder)?;
-    let lists = Lists::load(&topology.lists, &BTreeMap::new(), &features)?;
+    let lists = Lists::load(&topology.lists, &features)?;
     let rules = RuleSet::load(&files, &lists, &features)?;
     Ok((files, rules))
 }

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -107,7 +106,7 @@ fn read(folder: &Path, office: &Office) -> Result<Bundle, Failure> {
     }
     let against = match lists.lists.is_empty() {
         true => office.lists()?,
-        false => Lists::load(&lists, &BTreeMap::new(), &office.features)?,
+        false => Lists::load(&lists, &office.features)?,
     };
     RuleSet::load(&rules, &against, &office.features)?;
     let parts = Parts { rules: &rules, lists: &lists, models: &models };

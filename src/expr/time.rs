@@ -137,11 +137,6 @@ impl std::fmt::Display for Moment {
 }
 
 impl Span {
-    /// So many nanoseconds.
-    pub fn of_nanos(nanos: i64) -> Span {
-        Span(nanos)
-    }
-
     /// Numbers with units, as in `1h30m`, `-2.5s` or `999ns`.
     ///
     /// # Errors

@@ -239,8 +239,7 @@ impl<'a> Builder<'a> {
             Some(lists) => lists.clone(),
             None => {
                 let file = self.bundle(source)?.lists().map_err(Rejection::Invalid)?;
-                Lists::load(&file.unwrap_or_default(), &BTreeMap::new(), self.features)
-                    .map_err(Rejection::Invalid)?
+                Lists::load(&file.unwrap_or_default(), self.features).map_err(Rejection::Invalid)?
             }
         };
         self.built.lists.insert(place, lists.clone());

@@ -1,6 +1,5 @@
 //! The lists of a topology, ready to be looked up: by rules, and by themselves where they decide.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -38,28 +37,18 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Builds the lists. `known`: lists that are built already, by name, to be taken as they are.
+    /// Builds the lists.
     ///
     /// # Errors
     /// Everything that is wrong with them, each with its place.
-    pub fn load(
-        file: &ListsFile,
-        known: &BTreeMap<String, Arc<List>>,
-        features: &FeatureSet,
-    ) -> Result<Lists, Problems> {
+    pub fn load(file: &ListsFile, features: &FeatureSet) -> Result<Lists, Problems> {
         let mut problems = Vec::new();
         let mut lists = Lists { source: file.text.clone(), ..Lists::default() };
         for list in &file.lists {
             let (name, spec) = (list.spec.name.get_ref(), &list.spec);
-            let built = match known.get(name) {
-                Some(known) => Ok(Arc::clone(known)),
-                None => {
-                    let matching = Matching { kind: spec.matching, fold: spec.folds() };
-                    List::load(matching, &list.path, &list.text).map(Arc::new)
-                }
-            };
-            match built {
-                Ok(list) => lists.lists.push(list),
+            let matching = Matching { kind: spec.matching, fold: spec.folds() };
+            match List::load(matching, &list.path, &list.text) {
+                Ok(list) => lists.lists.push(Arc::new(list)),
                 Err(error) => problems.push(error.into()),
             }
             lists.names.push(name.clone());
