@@ -55,8 +55,14 @@ pub(super) struct Entry {
     pub(super) rejected: Option<String>,
     /// whether it may yet change something: it, or one before it, names what cannot be had
     waits: bool,
-    /// what decided from then on
-    pub(super) manifest: Manifest,
+}
+
+impl Entry {
+    /// Whether it goes back to what each process has in its own topology.
+    fn is_own(&self) -> bool {
+        let Control { action, artifact, change, .. } = &self.change;
+        *action == ControlAction::Rollback && artifact.is_none() && change.is_none()
+    }
 }
 
 /// What decides now, and how it came to that.
@@ -132,8 +138,7 @@ impl Office {
                 Err(trouble) => return Err(trouble.into()),
             },
         };
-        let manifest = self.desk.manifest().clone();
-        self.entries.push(Entry { version, change, is_read, rejected, waits, manifest });
+        self.entries.push(Entry { version, change, is_read, rejected, waits });
         Ok(())
     }
 
@@ -160,14 +165,13 @@ impl Office {
         to: Option<i64>,
         part: impl Fn(&Manifest) -> T,
     ) -> Result<Option<T>, Failure> {
-        let is_of = |entry: &&Entry| &*entry.change.name == name && entry.rejected.is_none();
-        let applied = || self.entries.iter().filter(is_of);
+        let applied = self.applied(name, part)?.into_iter();
         let invalid = |message: String| Err(Failure::new(Exit::Invalid, message));
         match to {
             Some(0) => Ok(None),
             Some(version) if (1..=self.version()).contains(&version) => {
-                let then = applied().take_while(|entry| entry.version <= version).last();
-                Ok(then.and_then(|entry| published(entry, &part)))
+                let then = applied.take_while(|(entry, _)| entry.version <= version).last();
+                Ok(then.and_then(|(_, part)| part))
             }
             Some(version) => invalid(format!(
                 "there is no version {version}, expected 0 to {}: see weir rules history",
@@ -176,8 +180,7 @@ impl Office {
             None => {
                 // what was taken back is not to come again
                 let mut stack: Vec<Option<T>> = vec![None];
-                for entry in applied() {
-                    let then = published(entry, &part);
+                for (entry, then) in applied {
                     if entry.change.action == ControlAction::Rollback {
                         match stack.iter().rposition(|known| *known == then) {
                             Some(place) => stack.truncate(place),
@@ -195,6 +198,24 @@ impl Office {
                 }
             }
         }
+    }
+
+    /// The changes of a name that counted, each with what the part has been since; `None`: what each process has
+    /// in its own topology.
+    fn applied<T>(
+        &self,
+        name: &str,
+        part: impl Fn(&Manifest) -> T,
+    ) -> Result<Vec<(&Entry, Option<T>)>, Failure> {
+        let base = self.desk.base();
+        let (mut manifest, mut found) = (base.clone(), Vec::new());
+        for entry in self.entries.iter().filter(|entry| entry.rejected.is_none()) {
+            manifest = manifest.after(base, &entry.change).map_err(Trouble::from)?;
+            if &*entry.change.name == name {
+                found.push((entry, (!entry.is_own()).then(|| part(&manifest))));
+            }
+        }
+        Ok(found)
     }
 
     /// Stores a content, so that a change can name it.
@@ -318,12 +339,6 @@ impl Office {
             Failure::new(Exit::Failed, message)
         })
     }
-}
-
-/// A part of what decides after a change; `None`: what each process has in its own topology.
-fn published<T>(entry: &Entry, part: impl Fn(&Manifest) -> T) -> Option<T> {
-    let is_own = entry.change.action == ControlAction::Rollback && entry.change.artifact.is_none();
-    (!is_own || entry.change.change.is_some()).then(|| part(&entry.manifest))
 }
 
 /// Stands for a record that cannot be read.
